@@ -1,0 +1,1 @@
+"""What follows: pure folds over the journal's events."""
