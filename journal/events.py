@@ -1,0 +1,286 @@
+"""The types of events, and the envelope that each is recorded in.
+
+An event is one fact. Its type is a stable string, never an import path; fields are added with a default or not at
+all, and never change their meaning. What a payload looked like in an earlier version is brought up to date by
+`journal.codec`, one step a version.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A value inside an event: compared, hashed and sorted by its content."""
+
+
+class Package(Value, frozen=True, order=True):
+    """One binary package, named so that it can be had again.
+
+    nevra: NAME-[EPOCH:]VERSION-RELEASE.ARCH, the epoch left out where it is 0.
+    sha256: of the whole RPM file, hex; None where another tool layered it and did not record it.
+    repository: id of the repository that it came from, `@local` for a file, None if unknown.
+    signed_by: id of the key whose signature was verified, None where none was asked for.
+    """
+
+    nevra: str
+    sha256: str | None = None
+    repository: str | None = None
+    signed_by: str | None = None
+
+
+class PackageChange(Value, frozen=True, order=True):
+    """A package that took the place of another one of the same name and architecture."""
+
+    old: Package
+    new: Package
+
+
+class Request(Value, frozen=True, order=True):
+    """What the administrator asked for.
+
+    spec: a package's name, a capability or a path; for a local RPM its NEVRA.
+    sha256: of the local RPM file, hex; None for anything that repositories provide.
+    """
+
+    spec: str
+    sha256: str | None = None
+
+
+class Summary(Value, frozen=True):
+    """The state that a transaction set out from."""
+
+    refspec: str | None = None
+    base_commit: str | None = None
+    layered_commit: str | None = None
+    requested: tuple[str, ...] = ()
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """What an event says, beside its envelope."""
+
+    TYPE: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+
+class TransactionStarted(Payload, frozen=True):
+    """A changing verb set out. Durable before its first side effect."""
+
+    TYPE = "transaction-started"
+
+    verb: str
+    arguments: tuple[str, ...] = ()
+    options: dict[str, str] = {}
+    message: str | None = None
+    pid: int | None = None
+    before: Summary = Summary()
+
+
+class DeploymentObserved(Payload, frozen=True):
+    """A deployment that this journal did not make was found at the head of the stateroot; it *is* the state now.
+
+    deployment: STATEROOT-COMMIT.SERIAL. origin: its text as found. packages: the layered set, where there is one.
+    absorbed: requests that the deployment's origin cannot name, carried over where the journal knows them.
+    """
+
+    TYPE = "deployment-observed"
+
+    deployment: str
+    commit: str
+    base_commit: str
+    refspec: str | None
+    version: str | None = None
+    pinned_base: bool = False
+    requested: tuple[Request, ...] = ()
+    absorbed: tuple[Request, ...] = ()
+    packages: tuple[Package, ...] = ()
+    layer_key: str | None = None
+    origin: str = ""
+    transaction_uuid: str | None = None
+
+
+class RequestsChanged(Payload, frozen=True):
+    """The requested set changed.
+
+    added: newly asked for. removed: no longer wanted. absorbed: the base provides it (newly, or from the start).
+    reinstated: the base no longer does. A request that is added while the base has it is in `added` and `absorbed`.
+    """
+
+    TYPE = "requests-changed"
+
+    added: tuple[Request, ...] = ()
+    removed: tuple[Request, ...] = ()
+    absorbed: tuple[Request, ...] = ()
+    reinstated: tuple[Request, ...] = ()
+
+
+class BaseChanged(Payload, frozen=True):
+    """The host follows another refspec, or another commit of it. pinned_base: until the next upgrade."""
+
+    TYPE = "base-changed"
+
+    refspec: str
+    commit: str
+    version: str | None = None
+    pinned_base: bool = False
+
+
+class LayerCommitted(Payload, frozen=True):
+    """The layered commit is in the repository; the layered set changed by this much.
+
+    commit: the commit to deploy, the base commit itself where nothing is layered. layer_key: hex SHA-256, None then.
+    reused: it was found, not built. engine: what built it. notes: what was left out of the layer, and why.
+    """
+
+    TYPE = "layer-committed"
+
+    commit: str
+    base_commit: str
+    layer_key: str | None = None
+    added: tuple[Package, ...] = ()
+    removed: tuple[Package, ...] = ()
+    upgraded: tuple[PackageChange, ...] = ()
+    downgraded: tuple[PackageChange, ...] = ()
+    reused: bool = False
+    engine: str | None = None
+    policy: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class TransactionPrepared(Payload, frozen=True):
+    """All objects are there; the next step is the deployment switch, with this origin."""
+
+    TYPE = "transaction-prepared"
+
+    commit: str
+    origin: str
+    staged: bool = False
+
+
+class TransactionCommitted(Payload, frozen=True):
+    """It happened. deployment: STATEROOT-COMMIT.SERIAL, None where none was needed. recovered: found out later."""
+
+    TYPE = "transaction-committed"
+
+    deployment: str | None = None
+    recovered: bool = False
+
+
+class TransactionUnchanged(Payload, frozen=True):
+    """It came out that there was nothing to do."""
+
+    TYPE = "transaction-unchanged"
+
+    message: str
+
+
+class TransactionFailed(Payload, frozen=True):
+    """It failed while working; the state is what it was."""
+
+    TYPE = "transaction-failed"
+
+    kind: str
+    message: str
+
+
+class TransactionRefused(Payload, frozen=True):
+    """A rule refused it before any work."""
+
+    TYPE = "transaction-refused"
+
+    kind: str
+    message: str
+
+
+class TransactionInterrupted(Payload, frozen=True):
+    """It was found without an outcome, and the host shows that it did not happen."""
+
+    TYPE = "transaction-interrupted"
+
+
+class UnknownEvent(Payload, frozen=True):
+    """An event of a type or version that this version of layer does not know: kept, hashed, shown and shipped."""
+
+    TYPE = ""
+
+    payload: msgspec.Raw
+
+
+PAYLOADS: tuple[type[Payload], ...] = (
+    TransactionStarted,
+    DeploymentObserved,
+    RequestsChanged,
+    BaseChanged,
+    LayerCommitted,
+    TransactionPrepared,
+    TransactionCommitted,
+    TransactionUnchanged,
+    TransactionFailed,
+    TransactionRefused,
+    TransactionInterrupted,
+)
+
+Outcome = TransactionCommitted | TransactionUnchanged | TransactionFailed | TransactionRefused | TransactionInterrupted
+OUTCOMES: tuple[type[Outcome], ...] = (
+    TransactionCommitted,
+    TransactionUnchanged,
+    TransactionFailed,
+    TransactionRefused,
+    TransactionInterrupted,
+)
+
+
+class HostIdentity(Value, frozen=True):
+    """Where it happened: machine-id(5), and the kernel's boot id."""
+
+    machine_id: str | None = None
+    boot_id: str | None = None
+
+
+class Actor(Value, frozen=True):
+    """On whose word it happened.
+
+    uid, user: of the process. loginuid, login_user, session: as the kernel's audit saw the login, None where unset.
+    invoked_by: the user behind sudo or pkexec. tty, unit: terminal and systemd unit.
+    """
+
+    uid: int | None = None
+    user: str | None = None
+    loginuid: int | None = None
+    login_user: str | None = None
+    session: int | None = None
+    invoked_by: str | None = None
+    tty: str | None = None
+    unit: str | None = None
+
+
+class Context(Value, frozen=True):
+    """What every event of one invocation has in common."""
+
+    host: HostIdentity
+    actor: Actor
+    command_line: str
+    tool_version: str
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A recorded event: its envelope, and its payload decoded.
+
+    position: 1, 2, 3, … without a gap. event_id: UUIDv7. transaction: number of the transaction, likewise gapless.
+    recorded_at: RFC 3339, UTC, nanoseconds. version: of the payload's schema, as it was recorded.
+    """
+
+    position: int
+    event_id: str
+    transaction: int
+    transaction_uuid: str
+    type: str
+    version: int
+    recorded_at: str
+    host: HostIdentity
+    actor: Actor
+    command_line: str
+    tool_version: str
+    payload: Payload

@@ -1,0 +1,193 @@
+"""The state of a host, folded from the events: `fold(events[:n])` is the state at position n.
+
+What a transaction says takes effect with its `transaction-committed`, at once and whole; until then it is pending,
+and any other outcome drops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from journal.events import (
+    OUTCOMES,
+    BaseChanged,
+    DeploymentObserved,
+    Event,
+    LayerCommitted,
+    Package,
+    Request,
+    RequestsChanged,
+    Summary,
+    TransactionCommitted,
+    TransactionPrepared,
+    TransactionStarted,
+    UnknownEvent,
+)
+from projections import origin
+from projections.errors import EventNotUnderstood
+
+
+class HostState(msgspec.Struct, frozen=True):
+    """What the head deployment of the stateroot is, and why.
+
+    refspec, base_commit, version: the base and its version string. pinned_base: until the next upgrade.
+    requested: the active requests, sorted. absorbed: those that the base provides, sorted.
+    packages: the layered set, sorted. layered_commit: None where nothing is layered. layer_key: likewise.
+    deployment: STATEROOT-COMMIT.SERIAL of the head. deployed_by: UUID in its origin, None for a foreign one.
+    transaction: number of the last committed transaction. origin_extra: what other tools keep in the origin.
+    """
+
+    refspec: str | None = None
+    base_commit: str | None = None
+    version: str | None = None
+    pinned_base: bool = False
+    requested: tuple[Request, ...] = ()
+    absorbed: tuple[Request, ...] = ()
+    packages: tuple[Package, ...] = ()
+    layered_commit: str | None = None
+    layer_key: str | None = None
+    deployment: str | None = None
+    deployed_by: str | None = None
+    transaction: int | None = None
+    origin_extra: dict[str, dict[str, str]] = {}
+
+    @property
+    def commit(self) -> str | None:
+        """The commit that is deployed: the layered one, else the base itself."""
+        return self.layered_commit or self.base_commit
+
+    @property
+    def summary(self) -> Summary:
+        """What a transaction records of the state that it sets out from."""
+        return Summary(self.refspec, self.base_commit, self.layered_commit, names(self.requested))
+
+
+class OpenTransaction(msgspec.Struct, frozen=True):
+    """A transaction without an outcome. prepared: the commit that it was about to deploy, None before that."""
+
+    uuid: str
+    number: int
+    verb: str
+    pid: int | None
+    pending: HostState
+    prepared: str | None = None
+
+
+class Projection(msgspec.Struct, frozen=True):
+    """All that the journal says up to a position. host: None until the host was adopted."""
+
+    position: int = 0
+    host: HostState | None = None
+    open: tuple[OpenTransaction, ...] = ()
+
+
+NOTHING = Projection()
+
+
+def fold(events: Iterable[Event], start: Projection = NOTHING) -> Projection:
+    """The projection after these events.
+
+    Raises:
+        EventNotUnderstood: one of them is of a type or version that this version of layer does not know.
+    """
+    projection = start
+    for event in events:
+        projection = apply(projection, event)
+    return projection
+
+
+def apply(projection: Projection, event: Event) -> Projection:
+    """The projection after one more event."""
+    payload = event.payload
+    transactions = {transaction.uuid: transaction for transaction in projection.open}
+    host = projection.host
+    if isinstance(payload, UnknownEvent):
+        raise EventNotUnderstood(
+            f"Event {event.position} is of type {event.type!r} version {event.version},"
+            " which this version of layer does not know",
+            hint=f"It was written by layer {event.tool_version}; use that version or a later one.",
+        )
+    if isinstance(payload, TransactionStarted):
+        transactions[event.transaction_uuid] = OpenTransaction(
+            event.transaction_uuid, event.transaction, payload.verb, payload.pid, host or HostState()
+        )
+    elif isinstance(payload, OUTCOMES):
+        ended = transactions.pop(event.transaction_uuid)
+        if isinstance(payload, TransactionCommitted):
+            host = _committed(ended, payload)
+    else:
+        current = transactions[event.transaction_uuid]
+        if isinstance(payload, TransactionPrepared):
+            current = msgspec.structs.replace(current, prepared=payload.commit)
+        else:
+            current = msgspec.structs.replace(current, pending=evolve(current.pending, payload))
+        transactions[event.transaction_uuid] = current
+    return Projection(event.position, host, tuple(transactions.values()))
+
+
+Change = DeploymentObserved | RequestsChanged | BaseChanged | LayerCommitted
+"""The payloads that change the state of a host."""
+
+
+def evolve(state: HostState, change: object) -> HostState:
+    """The state after one change."""
+    replace = msgspec.structs.replace
+    match change:
+        case RequestsChanged():
+            requested, absorbed = set(state.requested), set(state.absorbed)
+            requested |= {*change.added, *change.reinstated}
+            requested -= {*change.removed, *change.absorbed}
+            absorbed |= set(change.absorbed)
+            absorbed -= {*change.removed, *change.reinstated}
+            return replace(state, requested=tuple(sorted(requested)), absorbed=tuple(sorted(absorbed)))
+        case BaseChanged():
+            return replace(
+                state,
+                refspec=change.refspec,
+                base_commit=change.commit,
+                version=change.version,
+                pinned_base=change.pinned_base,
+            )
+        case LayerCommitted():
+            changes = (*change.upgraded, *change.downgraded)
+            packages = set(state.packages)
+            packages -= {*change.removed, *(each.old for each in changes)}
+            packages |= {*change.added, *(each.new for each in changes)}
+            return replace(
+                state,
+                packages=tuple(sorted(packages)),
+                layered_commit=change.commit if packages else None,
+                layer_key=change.layer_key,
+            )
+        case DeploymentObserved():
+            return HostState(
+                refspec=change.refspec,
+                base_commit=change.base_commit,
+                version=change.version,
+                pinned_base=change.pinned_base,
+                requested=tuple(sorted(change.requested)),
+                absorbed=tuple(sorted(change.absorbed)),
+                packages=tuple(sorted(change.packages)),
+                layered_commit=change.commit if change.commit != change.base_commit else None,
+                layer_key=change.layer_key,
+                deployment=change.deployment,
+                deployed_by=change.transaction_uuid,
+                transaction=state.transaction,
+                origin_extra=origin.parse(change.origin).extra,
+            )
+        case _:
+            return state
+
+
+def _committed(transaction: OpenTransaction, outcome: TransactionCommitted) -> HostState:
+    state = msgspec.structs.replace(transaction.pending, transaction=transaction.number)
+    if outcome.deployment is None or outcome.deployment == state.deployment:
+        return state  # no new deployment, or one that was observed with the uuid that its origin has
+    return msgspec.structs.replace(state, deployment=outcome.deployment, deployed_by=transaction.uuid)
+
+
+def names(requests: Iterable[Request]) -> tuple[str, ...]:
+    """What was asked for, as people and origins name it, sorted."""
+    return tuple(sorted(request.spec for request in requests))

@@ -1,0 +1,137 @@
+"""One transaction, told from its own events alone: what `layer history` and `layer show` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from journal.events import (
+    Actor,
+    Event,
+    LayerCommitted,
+    Request,
+    TransactionCommitted,
+    TransactionFailed,
+    TransactionInterrupted,
+    TransactionRefused,
+    TransactionStarted,
+    TransactionUnchanged,
+)
+from projections.host import HostState, evolve, names
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a transaction failed or was refused. kind: the error's id."""
+
+    kind: str
+    message: str
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """One invocation of a changing verb: who, when, what, and how it ended. The keys of `layer history --json`.
+
+    outcome: committed, failed, refused, interrupted, unchanged or running. refspec … requested: the state that it
+    left, which is the state that it found unless it was committed. added … downgraded: of the layered set.
+    """
+
+    transaction: int
+    uuid: str
+    verb: str
+    arguments: tuple[str, ...]
+    outcome: str
+    recovered: bool
+    started_at: str
+    finished_at: str | None
+    actor: Actor
+    command_line: str
+    message: str | None
+    refspec: str | None
+    base_commit: str | None
+    layered_commit: str | None
+    requested: tuple[str, ...]
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    upgraded: tuple[tuple[str, str], ...] = ()
+    downgraded: tuple[tuple[str, str], ...] = ()
+    error: Failure | None = None
+    options: dict[str, str] = {}
+    note: str | None = None
+    deployment: str | None = None
+
+
+_OUTCOMES: dict[type, str] = {
+    TransactionCommitted: "committed",
+    TransactionFailed: "failed",
+    TransactionRefused: "refused",
+    TransactionInterrupted: "interrupted",
+    TransactionUnchanged: "unchanged",
+}
+
+
+def tell(events: Sequence[Event]) -> Transaction:
+    """The transaction that these events, all of one transaction and in order, are."""
+    first, last = events[0], events[-1]
+    started = first.payload
+    if not isinstance(started, TransactionStarted):
+        started = TransactionStarted(verb="unknown")
+    outcome = last.payload if type(last.payload) in _OUTCOMES else None
+    committed = isinstance(outcome, TransactionCommitted)
+    before = started.before
+    state = HostState(
+        before.refspec,
+        before.base_commit,
+        requested=tuple(Request(spec) for spec in before.requested),
+        layered_commit=before.layered_commit,
+    )
+    changes: dict[str, Any] = {}
+    if committed:
+        for event in events:
+            if isinstance(event.payload, LayerCommitted):
+                changes = _package_changes(event.payload)
+                commit = event.payload.commit
+                state = msgspec.structs.replace(
+                    state, layered_commit=commit if commit != event.payload.base_commit else None
+                )
+            else:
+                state = evolve(state, event.payload)
+    error = outcome if isinstance(outcome, TransactionFailed | TransactionRefused) else None
+    return Transaction(
+        transaction=first.transaction,
+        uuid=first.transaction_uuid,
+        verb=started.verb,
+        arguments=started.arguments,
+        outcome="running" if outcome is None else _OUTCOMES[type(outcome)],
+        recovered=isinstance(outcome, TransactionCommitted) and outcome.recovered,
+        started_at=first.recorded_at,
+        finished_at=None if outcome is None else last.recorded_at,
+        actor=first.actor,
+        command_line=first.command_line,
+        message=started.message,
+        refspec=state.refspec,
+        base_commit=state.base_commit,
+        layered_commit=state.layered_commit,
+        requested=names(state.requested),
+        **changes,
+        error=Failure(error.kind, error.message) if error else None,
+        options=started.options,
+        note=outcome.message if isinstance(outcome, TransactionUnchanged) else None,
+        deployment=outcome.deployment if isinstance(outcome, TransactionCommitted) else None,
+    )
+
+
+def tell_each(events: Iterable[Event]) -> Iterator[Transaction]:
+    """The transactions of events that come grouped by transaction."""
+    for _, group in groupby(events, key=lambda event: event.transaction):
+        yield tell(list(group))
+
+
+def _package_changes(payload: LayerCommitted) -> dict[str, Any]:
+    return {
+        "added": tuple(sorted(package.nevra for package in payload.added)),
+        "removed": tuple(sorted(package.nevra for package in payload.removed)),
+        "upgraded": tuple(sorted((each.old.nevra, each.new.nevra) for each in payload.upgraded)),
+        "downgraded": tuple(sorted((each.old.nevra, each.new.nevra) for each in payload.downgraded)),
+    }
