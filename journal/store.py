@@ -177,6 +177,14 @@ class Journal:
         """Events of the transactions first..last, in the order of transactions, then of positions."""
         return self._select("transaction_number BETWEEN ? AND ? ORDER BY transaction_number, position", (first, last))
 
+    def number_of(self, uuid: str) -> int | None:
+        """Number of the transaction with this UUID, None where there is none."""
+        with _errors(self.path):
+            (number,) = self._connection.execute(
+                "SELECT max(transaction_number) FROM events WHERE transaction_uuid = ?", (uuid,)
+            ).fetchone()
+        return None if number is None else int(number)
+
     def end_of(self, transaction: int) -> int | None:
         """Position of the outcome of a transaction, None where it has none or does not exist."""
         with _errors(self.path):

@@ -1,0 +1,41 @@
+# What is done with layer from a clone. `make demo` and `make test` set up all that they need by themselves.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+WORKERS ?= $(shell nproc)
+
+.PHONY: setup demo test lint bench clean lock
+
+setup: .venv/ready
+
+# The distribution's bindings belong to its own Python, so the venv is made from that one.
+.venv/ready: pyproject.toml requirements.lock packaging/system-packages
+	packaging/system-packages
+	/usr/bin/python3 -m venv --system-site-packages .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.venv/bin/layer --version
+	touch $@
+
+demo: setup
+	demo/run
+
+test: setup
+	$(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
+
+lint: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: setup
+	$(PYTHON) -m bench
+
+# Renew the locked versions; no host of an index is named in the result.
+lock: setup
+	$(PYTHON) -m pip install --quiet pip-tools
+	$(PYTHON) -m piptools compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
+	    --no-header --extra dev --unsafe-package rpm --output-file requirements.lock pyproject.toml
+
+clean:
+	OSTREE_SYSROOT_DEBUG=mutable-deployments chattr -R -i build 2>/dev/null; rm -rf build .venv

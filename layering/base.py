@@ -1,0 +1,221 @@
+"""Base commits: what a refspec leads to, and the commit brought into the repository."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import gi
+import msgspec
+
+gi.require_version("OSTree", "1.0")
+from gi.repository import Gio, GLib, OSTree  # noqa: E402
+
+from layering.errors import BaseError, Refused  # noqa: E402
+from layering.progress import Progress  # noqa: E402
+
+RPMDB_DIRECTORIES = ("/usr/share/rpm", "/usr/lib/sysimage/rpm")
+_CHECKSUM = re.compile(r"[0-9a-f]{64}")
+
+
+class RefspecEqual(Refused):
+    """A rebase to what the host follows already."""
+
+    id = "refspec-equal"
+
+
+class BaseFacts(msgspec.Struct, frozen=True):
+    """What the base says of itself. version: of the commit's metadata. releasever: os-release's VERSION_ID."""
+
+    version: str | None
+    releasever: str
+    architecture: str | None
+
+
+def split(refspec: str) -> tuple[str | None, str]:
+    """Remote (None for a local branch) and branch of a refspec.
+
+    Raises:
+        BaseError: it is none.
+    """
+    try:
+        _, remote, branch = OSTree.parse_refspec(refspec)
+    except GLib.Error as error:
+        raise BaseError(f"{refspec!r} is not a refspec: {error.message}") from error
+    return remote, branch
+
+
+def complete(repo: OSTree.Repo, refspec: str, current: str | None) -> str:
+    """The refspec to rebase to, as `rpm-ostree rebase` reads it.
+
+    `BRANCH` alone is a local branch of that name where there is one, else a branch of the present remote; `REMOTE:`
+    is the present branch of another remote.
+    """
+    remote, branch = split(current) if current else (None, "")
+    if refspec.endswith(":"):
+        return f"{refspec}{branch}"
+    if ":" in refspec or remote is None or resolve(repo, refspec):
+        return refspec.removeprefix(":")
+    return f"{remote}:{refspec}"
+
+
+def resolve(repo: OSTree.Repo, refspec: str) -> str | None:
+    """The commit that the repository's own ref points to, None where it has no such ref."""
+    try:
+        _, commit = repo.resolve_rev(refspec, True)
+    except GLib.Error:
+        return None
+    return str(commit) if commit else None
+
+
+def newest(repo: OSTree.Repo, refspec: str, progress: Progress) -> str:
+    """The newest commit of the refspec, pulled whole.
+
+    Raises:
+        BaseError: no such remote or branch, or the pull failed.
+    """
+    remote, branch = split(refspec)
+    if remote:
+        progress.step(f"Pulling {refspec}")
+        _pull(repo, remote, branch, what=refspec)
+    commit = resolve(repo, refspec)
+    if not commit:
+        raise BaseError(f"Refspec {refspec} not found: the repository has no such branch")
+    return commit
+
+
+def peek(repo: OSTree.Repo, refspec: str, scratch: Path) -> tuple[OSTree.Repo, str]:
+    """The newest commit of the refspec with its rpmdb and no more, in a scratch repository: nothing is written here."""
+    remote, branch = split(refspec)
+    if not remote:
+        commit = resolve(repo, refspec)
+        if not commit:
+            raise BaseError(f"Refspec {refspec} not found: the repository has no such branch")
+        return repo, commit
+    preview = _scratch_repository(repo, remote, scratch)
+    _pull(preview, remote, branch, what=refspec, subdirs=RPMDB_DIRECTORIES)
+    commit = resolve(preview, refspec)
+    if commit is None:
+        raise BaseError(f"Refspec {refspec} not found")
+    return (repo, commit) if _is_complete(repo, commit) else (preview, commit)
+
+
+def at_revision(repo: OSTree.Repo, refspec: str, revision: str, progress: Progress) -> str:
+    """The commit of that version or checksum on the branch of the refspec, pulled whole.
+
+    Raises:
+        BaseError: the branch has no such version or commit.
+    """
+    kind, _, value = revision.rpartition("=")
+    if kind not in ("", "version", "revision"):
+        raise BaseError(f"{revision!r} is neither version=VERSION nor revision=CHECKSUM")
+    remote, branch = split(refspec)
+    if remote:
+        progress.step(f"Looking for {value} in {refspec}")
+        _pull(repo, remote, branch, what=refspec, depth=-1, flags=OSTree.RepoPullFlags.COMMIT_ONLY)
+    by_checksum = kind != "version" and _CHECKSUM.fullmatch(value) is not None
+    commit = resolve(repo, refspec)
+    while commit:
+        try:
+            _, variant, _ = repo.load_commit(commit)
+        except GLib.Error:
+            break
+        if (commit if by_checksum else _version(variant)) == value:
+            ensure(repo, refspec, commit, progress)
+            return commit
+        commit = OSTree.commit_get_parent(variant)
+    what = "Commit" if by_checksum else "Version"
+    raise BaseError(f"{what} {value} not found in {refspec}")
+
+
+def ensure(repo: OSTree.Repo, refspec: str, commit: str, progress: Progress) -> None:
+    """Have this very commit whole, pulled by its checksum where it is not.
+
+    Raises:
+        BaseError: it is neither here nor at the remote.
+    """
+    if _is_complete(repo, commit):
+        return
+    remote, _ = split(refspec)
+    if not remote:
+        raise BaseError(f"Base commit {commit} is gone from the repository, and {refspec} is a local branch")
+    progress.step(f"Pulling {commit[:12]} from {remote}")
+    _pull(repo, remote, commit, what=f"commit {commit} of {refspec}")
+
+
+def facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
+    """What the base commit says of itself."""
+    try:
+        _, variant, _ = repo.load_commit(commit)
+        _, root, _ = repo.read_commit(commit, None)
+    except GLib.Error as error:
+        raise BaseError(f"Base commit {commit} can't be read: {error.message}") from error
+    release: dict[str, str] = {}
+    for path in ("usr/lib/os-release", "usr/etc/os-release"):
+        try:
+            _, content, _ = root.resolve_relative_path(path).load_contents(None)
+        except GLib.Error:
+            continue  # not there, or not pulled
+        for word in shlex.split(content.decode(errors="replace"), comments=True):
+            key, _, value = word.partition("=")
+            release[key] = value
+        break
+    return BaseFacts(_version(variant), release.get("VERSION_ID", ""), release.get("ARCHITECTURE"))
+
+
+def _version(commit: GLib.Variant) -> str | None:
+    version = commit.get_child_value(0).lookup_value("version", GLib.VariantType("s"))
+    return version.get_string() if version else None
+
+
+def _is_complete(repo: OSTree.Repo, commit: str) -> bool:
+    try:
+        _, _, state = repo.load_commit(commit)
+    except GLib.Error:
+        return False
+    return not state & OSTree.RepoCommitState.PARTIAL
+
+
+def _pull(
+    repo: OSTree.Repo,
+    remote: str,
+    ref: str,
+    *,
+    what: str,
+    depth: int = 0,
+    flags: int = OSTree.RepoPullFlags.NONE,
+    subdirs: tuple[str, ...] = (),
+) -> None:
+    options = {
+        "refs": GLib.Variant("as", [ref]),
+        "depth": GLib.Variant("i", depth),
+        "flags": GLib.Variant("i", int(flags)),
+    }
+    if subdirs:
+        options["subdirs"] = GLib.Variant("as", subdirs)
+    try:
+        repo.pull_with_options(remote, GLib.Variant("a{sv}", options), None, None)
+    except GLib.Error as error:
+        raise BaseError(f"Refspec {what} can't be had: {error.message}") from error
+
+
+def _scratch_repository(repo: OSTree.Repo, remote: str, scratch: Path) -> OSTree.Repo:
+    """A repository that knows this one remote, with its settings and keys."""
+    preview = OSTree.Repo.new(Gio.File.new_for_path(str(scratch / "preview")))
+    preview.create(OSTree.RepoMode.BARE_USER_ONLY, None)
+    ours, theirs, group = repo.copy_config(), preview.copy_config(), f'remote "{remote}"'
+    try:
+        _, url = repo.remote_get_url(remote)
+        theirs.set_string(group, "url", url)
+        for key in ours.get_keys(group)[0] if ours.has_group(group) else ():
+            theirs.set_value(group, key, ours.get_value(group, key))
+    except GLib.Error as error:
+        raise BaseError(f"Remote {remote!r} is not known: {error.message}") from error
+    theirs.set_string("core", "parent", repo.get_path().get_path())
+    preview.write_config(theirs)
+    keyring = Path(repo.get_path().get_path()) / f"{remote}.trustedkeys.gpg"
+    if keyring.exists():
+        (scratch / "preview" / keyring.name).write_bytes(keyring.read_bytes())
+    preview.reload_config(None)
+    return preview

@@ -1,0 +1,193 @@
+"""Planning: from the state and what is asked for to what is to change. Pure: nothing here reads or writes a host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from journal.events import (
+    BaseChanged,
+    LayerCommitted,
+    Package,
+    PackageChange,
+    Payload,
+    Request,
+    RequestsChanged,
+)
+from layering.errors import AlreadyRequested, NotRequested
+from projections import origin
+from projections.host import HostState, evolve
+
+Policy = Literal["keep", "offline", "upgrade"]
+"""How versions are chosen: layered ones stay and new ones come from repositories; only what is there; newest of all."""
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """Where a verb wants the host to be, before dependencies are known.
+
+    wanted: all requests, whether active or absorbed. policy: how to choose the packages that meet them.
+    """
+
+    refspec: str
+    base_commit: str
+    version: str | None
+    pinned_base: bool
+    wanted: tuple[Request, ...]
+    policy: Policy
+
+
+class PackageChanges(msgspec.Struct, frozen=True):
+    """The difference between two layered sets."""
+
+    added: tuple[Package, ...] = ()
+    removed: tuple[Package, ...] = ()
+    upgraded: tuple[PackageChange, ...] = ()
+    downgraded: tuple[PackageChange, ...] = ()
+
+
+def wanted(state: HostState) -> tuple[Request, ...]:
+    """All that the administrator asked for, whether or not the base of the moment has it."""
+    return tuple(sorted({*state.requested, *state.absorbed}))
+
+
+def grow(state: HostState, requests: Sequence[Request], *, idempotent: bool) -> tuple[Request, ...]:
+    """The requests that are new.
+
+    Raises:
+        AlreadyRequested: some are not, and `idempotent` does not allow for that.
+    """
+    present = set(wanted(state))
+    known = [request for request in requests if request in present]
+    if known and not idempotent:
+        raise AlreadyRequested(
+            "\n".join(f"Package/capability '{request.spec}' is already requested" for request in known)
+        )
+    return tuple(dict.fromkeys(request for request in requests if request not in present))
+
+
+def shrink(state: HostState, specs: Sequence[str], *, everything: bool, idempotent: bool) -> tuple[Request, ...]:
+    """The requests that these words take back: a request as it was made; a local RPM also by its package's name.
+
+    Raises:
+        NotRequested: some name no request, and `idempotent` does not allow for that.
+    """
+    present = wanted(state)
+    if everything:
+        return present
+    found: set[Request] = set()
+    unknown: list[str] = []
+    for spec in specs:
+        matching = [
+            request
+            for request in present
+            if request.spec == spec or (request.sha256 and name_arch(request.spec)[0] == spec)
+        ]
+        found |= set(matching)
+        if not matching:
+            unknown.append(spec)
+    if unknown and not idempotent:
+        raise NotRequested(
+            "\n".join(f"Package/capability '{spec}' is not currently requested" for spec in unknown)
+        )
+    return tuple(sorted(found))
+
+
+def request_changes(
+    state: HostState, all_wanted: Iterable[Request], provided: Collection[str]
+) -> RequestsChanged | None:
+    """How the requested set changes when these are wanted and the base provides those specs; None if it does not."""
+    now = set(all_wanted)
+    before = {*state.requested, *state.absorbed}
+    inactive = {request for request in now if request.spec in provided}
+    change = RequestsChanged(
+        added=tuple(sorted(now - before)),
+        removed=tuple(sorted(before - now)),
+        absorbed=tuple(sorted(inactive - set(state.absorbed))),
+        reinstated=tuple(sorted((set(state.absorbed) & now) - inactive)),
+    )
+    return change if change != RequestsChanged() else None
+
+
+def package_changes(
+    old: Iterable[Package], new: Iterable[Package], compare: Callable[[str, str], int]
+) -> PackageChanges:
+    """What becomes of the layered set. compare: of two NEVRAs of one name, as rpm orders them.
+
+    A package that was made anew under the same NEVRA counts as upgraded.
+    """
+    gone, come = set(old) - set(new), set(new) - set(old)
+    replaced: list[PackageChange] = []
+    for package in sorted(gone):
+        same = sorted(each for each in come if name_arch(each.nevra) == name_arch(package.nevra))
+        others = [each for each in gone if name_arch(each.nevra) == name_arch(package.nevra)]
+        if len(same) == len(others) == 1:
+            replaced.append(PackageChange(package, same[0]))
+    downgraded = tuple(each for each in replaced if compare(each.old.nevra, each.new.nevra) > 0)
+    return PackageChanges(
+        added=tuple(sorted(come - {each.new for each in replaced})),
+        removed=tuple(sorted(gone - {each.old for each in replaced})),
+        upgraded=tuple(each for each in replaced if each not in downgraded),
+        downgraded=downgraded,
+    )
+
+
+def as_recorded(packages: Iterable[Package], recorded: Iterable[Package]) -> tuple[Package, ...]:
+    """The packages, those that are layered already as the journal has them: the same file is the same package."""
+    known = {(each.nevra, each.sha256): each for each in recorded}
+    return tuple(sorted(known.get((each.nevra, each.sha256), each) for each in packages))
+
+
+def changes(
+    state: HostState,
+    target: HostState,
+    packages: PackageChanges,
+    *,
+    layer: Mapping[str, object] | None = None,
+) -> tuple[Payload, ...]:
+    """The events that lead from one state to another.
+
+    layer: what else `LayerCommitted` records of how the layered commit came about.
+    """
+    events: list[Payload] = []
+    provided = {request.spec for request in target.absorbed}
+    if requests := request_changes(state, wanted(target), provided):
+        events.append(requests)
+    base = (target.refspec, target.base_commit, target.version, target.pinned_base)
+    if base != (state.refspec, state.base_commit, state.version, state.pinned_base):
+        events.append(
+            BaseChanged(target.refspec or "", target.base_commit or "", target.version, target.pinned_base)
+        )
+    if target.commit != state.commit or packages != PackageChanges():
+        events.append(
+            LayerCommitted(
+                commit=target.commit or "",
+                base_commit=target.base_commit or "",
+                layer_key=target.layer_key,
+                added=packages.added,
+                removed=packages.removed,
+                upgraded=packages.upgraded,
+                downgraded=packages.downgraded,
+                **(layer or {}),  # type: ignore[arg-type]
+            )
+        )
+    return tuple(events)
+
+
+def after(state: HostState, events: Iterable[Payload]) -> HostState:
+    """The state once these have taken effect."""
+    for event in events:
+        state = evolve(state, event)
+    return state
+
+
+def needs_deployment(state: HostState, target: HostState) -> bool:
+    """Whether what is deployed would differ: another commit, or another origin but for the transaction's id."""
+    return state.commit != target.commit or origin.render(state, "") != origin.render(target, "")
+
+
+def name_arch(nevra: str) -> tuple[str, str]:
+    """Name and architecture of a NEVRA."""
+    rest, _, architecture = nevra.rpartition(".")
+    return rest.rsplit("-", 2)[0], architecture

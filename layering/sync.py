@@ -1,0 +1,169 @@
+"""Journal and host brought together: adopt what is found first, recover what was cut off, observe what others did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from journal.errors import UnexpectedPosition
+from journal.events import DeploymentObserved, Package, TransactionCommitted, TransactionInterrupted
+from journal.store import Journal
+from layering import base, rpmdb
+from layering.layered_commit import layered_packages
+from layering.errors import SysrootError
+from layering.sysroot import Deployment, Sysroot
+from layering.transaction import Invocation, Recorder
+from projections import origin, points
+from projections.host import HostState, OpenTransaction, Projection, evolve
+
+
+def recovery(
+    transaction: OpenTransaction, deployments: Sequence[Deployment]
+) -> TransactionCommitted | TransactionInterrupted:
+    """How a transaction without an outcome ended: it happened where a deployment carries its id, else it did not."""
+    for deployment in deployments:
+        named = origin.parse(deployment.origin).transaction == transaction.uuid
+        if named and deployment.commit == transaction.prepared:
+            return TransactionCommitted(deployment.id, recovered=True)
+    return TransactionInterrupted()
+
+
+def is_known(state: HostState, head: Deployment) -> bool:
+    """Whether the head deployment is the one that the journal leads to."""
+    found = origin.parse(head.origin)
+    return (
+        head.commit == state.commit
+        and found.transaction == state.deployed_by
+        and found.refspec == state.refspec
+        and found.requested == state.requested
+        and (found.override_commit is not None) == state.pinned_base
+    )
+
+
+def describe(
+    sysroot: Sysroot, deployment: Deployment, journal: Journal | None, state: HostState | None
+) -> DeploymentObserved:
+    """A deployment that the journal did not lead to, as found; and what the journal still knows about it.
+
+    state: what the journal leads to, None on a host that was not adopted yet.
+    """
+    found = origin.parse(deployment.origin)
+    ours = _state_of(journal, deployment, found.transaction)
+    if ours:
+        base_commit, packages, absorbed, key = ours.base_commit, ours.packages, ours.absorbed, ours.layer_key
+    else:
+        base_commit, packages, key = _taken_apart(sysroot, deployment.commit)
+        absorbed = tuple(each for each in (state.absorbed if state else ()) if each not in found.requested)
+    base_commit = base_commit or deployment.commit
+    return DeploymentObserved(
+        deployment=deployment.id,
+        commit=deployment.commit,
+        base_commit=base_commit,
+        refspec=found.refspec,
+        version=base.facts(sysroot.repo, base_commit).version,
+        pinned_base=found.override_commit is not None,
+        requested=found.requested,
+        absorbed=absorbed,
+        packages=packages,
+        layer_key=key,
+        origin=deployment.origin,
+        transaction_uuid=found.transaction,
+    )
+
+
+def sync(sysroot: Sysroot, recorder: Recorder) -> tuple[Projection, list[int]]:
+    """Record what the journal does not know yet; to be called while the sysroot is locked.
+
+    Returns the projection after that, and the numbers of the transactions that were recorded or ended.
+    """
+    journal = recorder.journal
+    projection, numbers = points.at(journal), []
+    deployments = sysroot.deployments
+    for transaction in projection.open:
+        recorder.record(transaction.uuid, recovery(transaction, deployments))
+        numbers.append(transaction.number)
+    projection = points.at(journal)
+    if not deployments:
+        raise SysrootError(f"The stateroot {sysroot.osname} in {sysroot.path} has no deployment")
+    head = deployments[0]
+    if projection.host is None or not is_known(projection.host, head):
+        payload = describe(sysroot, head, journal, projection.host)
+        invocation = Invocation("observe" if projection.host else "adopt")
+        uuid = recorder.new_transaction()
+        events = recorder.record(
+            uuid,
+            recorder.started(invocation, projection.host),
+            payload,
+            TransactionCommitted(head.id),
+            expected_position=projection.position,
+        )
+        numbers.append(events[0].transaction)
+        projection = points.at(journal)
+    points.keep_snapshot(journal, projection)
+    return projection, numbers
+
+
+def adopt(sysroot: Sysroot, recorder: Recorder) -> None:
+    """Record what is found on a host without a history, also while another tool holds the lock."""
+    if recorder.journal.position == 0 and sysroot.deployments:
+        head = sysroot.deployments[0]
+        payload = describe(sysroot, head, None, None)
+        try:
+            recorder.record(
+                recorder.new_transaction(),
+                recorder.started(Invocation("adopt"), None),
+                payload,
+                TransactionCommitted(head.id),
+                expected_position=0,
+            )
+        except UnexpectedPosition:
+            return  # whoever holds the lock was first
+
+
+def present(sysroot: Sysroot, journal: Journal | None) -> HostState:
+    """The state as `sync` would find it, with nothing recorded."""
+    deployments = sysroot.deployments
+    if not deployments:
+        raise SysrootError(f"The stateroot {sysroot.osname} in {sysroot.path} has no deployment")
+    projection = points.at(journal) if journal else Projection()
+    state, head = projection.host, deployments[0]
+    for transaction in projection.open:
+        outcome = recovery(transaction, deployments)
+        if isinstance(outcome, TransactionCommitted):
+            state = msgspec.structs.replace(
+                transaction.pending,
+                transaction=transaction.number,
+                deployment=outcome.deployment,
+                deployed_by=transaction.uuid,
+            )
+    if state and is_known(state, head):
+        return state
+    return evolve(state or HostState(), describe(sysroot, head, journal, state))
+
+
+def _state_of(journal: Journal | None, deployment: Deployment, uuid: str | None) -> HostState | None:
+    """The state that one of our own transactions left, where this deployment is still just that."""
+    if journal is None or uuid is None:
+        return None
+    number = journal.number_of(uuid)
+    end = journal.end_of(number) if number else None
+    state = points.at(journal, end).host if end else None
+    return state if state and state.commit == deployment.commit else None
+
+
+def _taken_apart(sysroot: Sysroot, commit: str) -> tuple[str | None, tuple[Package, ...], str | None]:
+    """Base commit, layered set and layer key of a deployed commit, read from the commit itself."""
+    layer = layered_packages(sysroot.repo, commit)
+    if layer is None:
+        return None, (), None
+    if layer.packages is not None:
+        return layer.base, layer.packages, layer.key
+    with TemporaryDirectory(prefix="layer-") as scratch:
+        before, after = Path(scratch, "base"), Path(scratch, "layered")
+        rpmdb.checkout_rpmdb(sysroot.repo, layer.base, before)
+        rpmdb.checkout_rpmdb(sysroot.repo, commit, after)
+        new = set(rpmdb.installed(after)) - set(rpmdb.installed(before))
+    return layer.base, tuple(Package(nevra) for nevra in sorted(new)), None

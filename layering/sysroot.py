@@ -1,0 +1,178 @@
+"""The sysroot through libostree: its deployments, its lock, and the atomic switch to a new deployment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import gi
+import msgspec
+
+gi.require_version("OSTree", "1.0")
+from gi.repository import Gio, GLib, OSTree  # noqa: E402
+
+from layering.errors import SysrootError, SysrootLocked  # noqa: E402
+
+REF_PREFIX = "layer/"
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """One deployment of the stateroot, as found. id: STATEROOT-COMMIT.SERIAL. origin: text of its origin file."""
+
+    id: str
+    commit: str
+    origin: str
+    path: Path
+    booted: bool = False
+    staged: bool = False
+    pinned: bool = False
+
+
+class Sysroot:
+    """A sysroot, seen from one stateroot."""
+
+    def __init__(self, path: Path, osname: str) -> None:
+        self.path = path
+        self.osname = osname
+        self._sysroot = OSTree.Sysroot.new(Gio.File.new_for_path(str(path)))
+        try:
+            if path == Path("/") and os.getuid() == 0:
+                # A booted host may mount /sysroot read-only for everyone else: write in a namespace of our own.
+                self._sysroot.initialize_with_mount_namespace(None)
+            self._sysroot.load(None)
+            self.repo: OSTree.Repo = self._sysroot.repo()
+        except GLib.Error as error:
+            raise SysrootError(f"{path} is not a usable OSTree sysroot: {error.message}") from error
+
+    def reload(self) -> None:
+        """See the deployments as they are now."""
+        self._sysroot.load_if_changed(None)
+
+    @property
+    def deployments(self) -> tuple[Deployment, ...]:
+        """Deployments of the stateroot, the one to be booted next first."""
+        return tuple(self._seen(each) for each in self._own())
+
+    @property
+    def is_booted(self) -> bool:
+        """Whether this system runs from one of the sysroot's deployments."""
+        return self._sysroot.get_booted_deployment() is not None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold libostree's own lock, which `ostree admin`, rpm-ostree and bootc honour as well.
+
+        Raises:
+            SysrootLocked: somebody else holds it. SysrootError: it can't be taken at all.
+        """
+        try:
+            _, acquired = self._sysroot.try_lock()
+        except GLib.Error as error:
+            raise SysrootError(
+                f"The sysroot {self.path} is not writable: {error.message}", hint="Run the command as root."
+            ) from error
+        if not acquired:
+            pid, command = lock_holder(self.path / "ostree/lock")
+            who = f"{command} (pid {pid})" if pid else "another process"
+            raise SysrootLocked(f"Transaction in progress: {who}", hint="Try again when it is done.")
+        try:
+            self.reload()
+            yield
+        finally:
+            self._sysroot.unlock()
+
+    def deploy(self, commit: str, origin: str, etc_from: str | None = None) -> Deployment:
+        """Make a deployment of the commit the first one; on a booted host stage it for the next boot.
+
+        origin: text of its origin file. etc_from: id of the deployment whose /etc it takes on; the merge deployment's
+        otherwise. Kernel arguments are the merge deployment's. The repository is not pruned: `layer cleanup` does.
+        """
+        merge = self._sysroot.get_merge_deployment(self.osname)
+        source = next((each for each in self._own() if self._id(each) == etc_from), merge)
+        key_file = GLib.KeyFile()
+        key_file.load_from_data(origin, len(origin.encode()), GLib.KeyFileFlags.NONE)
+        options = OSTree.SysrootDeployTreeOpts()
+        bootconfig = merge.get_bootconfig() if merge else None
+        arguments = (bootconfig.get("options") or "").split() if bootconfig else []
+        arguments = [each for each in arguments if not each.startswith("ostree=")]
+        try:
+            if self.is_booted:
+                if arguments:
+                    options.override_kernel_argv = arguments
+                _, new = self._sysroot.stage_tree_with_options(
+                    self.osname, commit, key_file, source, options, None
+                )
+            else:
+                _, new = self._sysroot.deploy_tree(self.osname, commit, key_file, source, arguments or None, None)
+                self._sysroot.simple_write_deployment(
+                    self.osname, new, merge, OSTree.SysrootSimpleWriteDeploymentFlags.NO_CLEAN, None
+                )
+        except GLib.Error as error:
+            raise SysrootError(f"Deploying {commit} failed: {error.message}") from error
+        self.reload()
+        return self._seen(new)
+
+    def clear_away(self) -> None:
+        """Remove the directories of deployments that are no longer listed, without pruning the repository."""
+        with contextlib.suppress(GLib.Error):  # the switch has been made: what is left over is removed next time
+            self._sysroot.prepare_cleanup(None)
+
+    def hold(self, commits: dict[str, str]) -> None:
+        """Keep commits from being pruned: refs of our own, name (below `layer/`) to commit."""
+        for name, commit in commits.items():
+            self.repo.set_ref_immediate(None, REF_PREFIX + name, commit, None)
+
+    def has_commit(self, commit: str) -> bool:
+        """Whether the commit and all of its tree are in the repository."""
+        try:
+            _, present = self.repo.has_object(OSTree.ObjectType.COMMIT, commit, None)
+            if not present:
+                return False
+            _, _, state = self.repo.load_commit(commit)
+        except GLib.Error:
+            return False
+        return not state & OSTree.RepoCommitState.PARTIAL
+
+    def _own(self) -> list[OSTree.Deployment]:
+        return [each for each in self._sysroot.get_deployments() if each.get_osname() == self.osname]
+
+    def _id(self, deployment: OSTree.Deployment) -> str:
+        return f"{self.osname}-{deployment.get_csum()}.{deployment.get_deployserial()}"
+
+    def _seen(self, deployment: OSTree.Deployment) -> Deployment:
+        origin = deployment.get_origin()
+        booted = self._sysroot.get_booted_deployment()
+        return Deployment(
+            id=self._id(deployment),
+            commit=deployment.get_csum(),
+            origin=origin.to_data()[0] if origin else "",
+            path=Path(self._sysroot.get_deployment_directory(deployment).get_path()),
+            booted=booted is not None and deployment.equal(booted),
+            staged=deployment.is_staged(),
+            pinned=deployment.is_pinned(),
+        )
+
+
+def lock_holder(lock: Path) -> tuple[int | None, str]:
+    """The process that holds a lock on this file, and its command line: (None, "") where it can't be seen.
+
+    An open-file-description lock belongs to no process in /proc/locks, so /proc/PID/fdinfo is asked (proc(5)).
+    """
+    try:
+        wanted = lock.stat()
+    except OSError:
+        return None, ""
+    for process in Path("/proc").iterdir():
+        if not process.name.isdecimal() or int(process.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if not os.path.samestat(descriptor.stat(), wanted):
+                        continue
+                    if "lock:" in (process / "fdinfo" / descriptor.name).read_text():
+                        words = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+                        return int(process.name), b" ".join(words).decode(errors="replace")
+    return None, ""

@@ -1,0 +1,79 @@
+"""The bracket that every transaction goes through: intent first, outcome before success is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from journal.errors import LayerError
+from journal.events import (
+    Context,
+    Event,
+    Payload,
+    Summary,
+    TransactionFailed,
+    TransactionRefused,
+    TransactionStarted,
+)
+from journal.identifiers import Clock, timestamp, uuid7
+from journal.store import Draft, Journal
+from layering.errors import Refused
+from projections.host import HostState
+
+
+class Invocation(msgspec.Struct, frozen=True):
+    """A changing verb as it was called. options: those that were given, by name; message: the administrator's own."""
+
+    verb: str
+    arguments: tuple[str, ...] = ()
+    options: dict[str, str] = {}
+    message: str | None = None
+
+
+class Recorder:
+    """Appends the events of one process to the journal of its stateroot."""
+
+    def __init__(self, path: Path, context: Context, clock: Clock) -> None:
+        self.journal = Journal.open_for_append(path)
+        self._context = context
+        self._clock = clock
+
+    def new_transaction(self) -> str:
+        """UUID for a transaction that is about to start."""
+        return uuid7(self._clock())
+
+    def started(self, invocation: Invocation, state: HostState | None) -> TransactionStarted:
+        """The event that opens a transaction, to be recorded."""
+        return TransactionStarted(
+            verb=invocation.verb,
+            arguments=invocation.arguments,
+            options=invocation.options,
+            message=invocation.message,
+            pid=os.getpid(),
+            before=state.summary if state else Summary(),
+        )
+
+    def record(self, uuid: str, *payloads: Payload, expected_position: int | None = None) -> list[Event]:
+        """Append these events of one transaction, all or none, durably."""
+        return self.journal.append(self._drafts(uuid, payloads), expected_position=expected_position)
+
+    def _drafts(self, uuid: str, payloads: Sequence[Payload]) -> list[Draft]:
+        drafts = []
+        for payload in payloads:
+            now = self._clock()
+            drafts.append(Draft(uuid7(now), uuid, timestamp(now), self._context, payload))
+        return drafts
+
+
+def outcome_of(error: BaseException) -> TransactionRefused | TransactionFailed:
+    """How a transaction that ended with this error is recorded."""
+    if isinstance(error, Refused):
+        return TransactionRefused(error.id, error.message)
+    if isinstance(error, LayerError):
+        return TransactionFailed(error.id, error.message)
+    if isinstance(error, KeyboardInterrupt):
+        return TransactionFailed("cancelled", "Cancelled")
+    return TransactionFailed("internal-error", f"{type(error).__name__}: {error}")
