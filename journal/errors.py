@@ -25,6 +25,7 @@ class LayerError(Exception):
         id: kebab-case name, stable; `error.kind` in the journal and in `--json`.
         exit_code: what the process ends with.
         hint: what the user may do about it, or None.
+        transaction: number of the transaction that records it, None where none does.
     """
 
     id: ClassVar[str] = "error"
@@ -34,6 +35,7 @@ class LayerError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.transaction: int | None = None
 
 
 class JournalError(LayerError):

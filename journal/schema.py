@@ -38,6 +38,10 @@ def m001_events(db: Database) -> None:
     db.execute("CREATE INDEX events_transaction ON events (transaction_number, position)")
     db.execute("CREATE INDEX events_transaction_uuid ON events (transaction_uuid)")
     db.execute(f"CREATE INDEX events_outcome ON events (recorded_at, position) WHERE type IN ({_OUTCOME_TYPES})")
+    db.execute(
+        "CREATE INDEX events_deployment ON events (json_extract(record, '$.payload.deployment'))"
+        " WHERE type = 'transaction-committed'"
+    )
 
 
 @migrations()

@@ -165,8 +165,22 @@ class Journal:
     @property
     def root_hash(self) -> bytes:
         """RFC 6962 root over all records, 32 bytes."""
+        return self.root_hash_at(self.position)
+
+    def root_hash_at(self, position: int) -> bytes:
+        """RFC 6962 root over the records up to a position, 32 bytes."""
         with _errors(self.path):
-            return merkle.root_hash(self.position, self._node)
+            return merkle.root_hash(position, self._node)
+
+    def transactions_by(self, position: int) -> int:
+        """How many transactions had been started by a position."""
+        with _errors(self.path):
+            (number,) = self._connection.execute(
+                "SELECT max(transaction_number) FROM"
+                " (SELECT transaction_number FROM events WHERE position <= ? ORDER BY position DESC LIMIT 64)",
+                (position,),
+            ).fetchone()
+        return int(number or 0)
 
     def events(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
         """Events with after < position <= until, in order."""
@@ -184,6 +198,16 @@ class Journal:
                 "SELECT max(transaction_number) FROM events WHERE transaction_uuid = ?", (uuid,)
             ).fetchone()
         return None if number is None else int(number)
+
+    def deployed_in(self, deployment: str) -> int | None:
+        """Number of the transaction that ended with this deployment (STATEROOT-COMMIT.SERIAL), None for no one's."""
+        with _errors(self.path):
+            row = self._connection.execute(
+                "SELECT transaction_number FROM events WHERE type = 'transaction-committed'"
+                " AND json_extract(record, '$.payload.deployment') = ? ORDER BY position DESC LIMIT 1",
+                (deployment,),
+            ).fetchone()
+        return None if row is None else int(row[0])
 
     def end_of(self, transaction: int) -> int | None:
         """Position of the outcome of a transaction, None where it has none or does not exist."""

@@ -85,20 +85,36 @@ def newest(repo: OSTree.Repo, refspec: str, progress: Progress) -> str:
     return commit
 
 
-def peek(repo: OSTree.Repo, refspec: str, scratch: Path) -> tuple[OSTree.Repo, str]:
-    """The newest commit of the refspec with its rpmdb and no more, in a scratch repository: nothing is written here."""
+def peek(repo: OSTree.Repo, refspec: str, revision: str | None, scratch: Path) -> tuple[OSTree.Repo, str]:
+    """What `newest` or `at_revision` would lead to, with its rpmdb and no more, and where it is to be read.
+
+    From a remote it comes into a scratch repository: nothing is written to the sysroot's.
+    """
     remote, branch = split(refspec)
     if not remote:
-        commit = resolve(repo, refspec)
-        if not commit:
-            raise BaseError(f"Refspec {refspec} not found: the repository has no such branch")
-        return repo, commit
+        return repo, at_hand(repo, refspec, revision)
     preview = _scratch_repository(repo, remote, scratch)
-    _pull(preview, remote, branch, what=refspec, subdirs=RPMDB_DIRECTORIES)
-    commit = resolve(preview, refspec)
+    if revision is not None:
+        _pull(preview, remote, branch, what=refspec, depth=-1, flags=OSTree.RepoPullFlags.COMMIT_ONLY)
+        branch = _find(preview, refspec, revision)
+    if revision is None or not _is_complete(repo, branch):
+        _pull(preview, remote, branch, what=refspec, subdirs=RPMDB_DIRECTORIES)
+    commit = branch if revision is not None else resolve(preview, refspec)
     if commit is None:
         raise BaseError(f"Refspec {refspec} not found")
     return (repo, commit) if _is_complete(repo, commit) else (preview, commit)
+
+
+def at_hand(repo: OSTree.Repo, refspec: str, revision: str | None) -> str:
+    """What the refspec, or the revision on it, is in this repository; nothing is pulled.
+
+    Raises:
+        BaseError: it is not there.
+    """
+    commit = resolve(repo, refspec) if revision is None else _find(repo, refspec, revision)
+    if commit is None or not _is_complete(repo, commit):
+        raise BaseError(f"Refspec {refspec} not found: the repository has no such branch")
+    return commit
 
 
 def at_revision(repo: OSTree.Repo, refspec: str, revision: str, progress: Progress) -> str:
@@ -107,13 +123,20 @@ def at_revision(repo: OSTree.Repo, refspec: str, revision: str, progress: Progre
     Raises:
         BaseError: the branch has no such version or commit.
     """
+    remote, branch = split(refspec)
+    if remote:
+        progress.step(f"Looking for {revision} in {refspec}")
+        _pull(repo, remote, branch, what=refspec, depth=-1, flags=OSTree.RepoPullFlags.COMMIT_ONLY)
+    commit = _find(repo, refspec, revision)
+    ensure(repo, refspec, commit, progress)
+    return commit
+
+
+def _find(repo: OSTree.Repo, refspec: str, revision: str) -> str:
+    """The commit of a version or checksum among the commits of the branch that are known here."""
     kind, _, value = revision.rpartition("=")
     if kind not in ("", "version", "revision"):
         raise BaseError(f"{revision!r} is neither version=VERSION nor revision=CHECKSUM")
-    remote, branch = split(refspec)
-    if remote:
-        progress.step(f"Looking for {value} in {refspec}")
-        _pull(repo, remote, branch, what=refspec, depth=-1, flags=OSTree.RepoPullFlags.COMMIT_ONLY)
     by_checksum = kind != "version" and _CHECKSUM.fullmatch(value) is not None
     commit = resolve(repo, refspec)
     while commit:
@@ -122,11 +145,9 @@ def at_revision(repo: OSTree.Repo, refspec: str, revision: str, progress: Progre
         except GLib.Error:
             break
         if (commit if by_checksum else _version(variant)) == value:
-            ensure(repo, refspec, commit, progress)
             return commit
         commit = OSTree.commit_get_parent(variant)
-    what = "Commit" if by_checksum else "Version"
-    raise BaseError(f"{what} {value} not found in {refspec}")
+    raise BaseError(f"{'Commit' if by_checksum else 'Version'} {value} not found in {refspec}")
 
 
 def ensure(repo: OSTree.Repo, refspec: str, commit: str, progress: Progress) -> None:

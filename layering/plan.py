@@ -17,11 +17,13 @@ from journal.events import (
     RequestsChanged,
 )
 from layering.errors import AlreadyRequested, NotRequested
+from layering.nevra import name_arch
 from projections import origin
 from projections.host import HostState, evolve
 
-Policy = Literal["keep", "offline", "upgrade"]
-"""How versions are chosen: layered ones stay and new ones come from repositories; only what is there; newest of all."""
+Policy = Literal["keep", "offline", "prefer", "upgrade"]
+"""How packages are chosen. keep: all that is layered stays, new ones come from the repositories. offline: only from
+what is layered. prefer: at the layered version where there is one. upgrade: the newest of everything."""
 
 
 class Goal(msgspec.Struct, frozen=True):
@@ -88,9 +90,7 @@ def shrink(state: HostState, specs: Sequence[str], *, everything: bool, idempote
         if not matching:
             unknown.append(spec)
     if unknown and not idempotent:
-        raise NotRequested(
-            "\n".join(f"Package/capability '{spec}' is not currently requested" for spec in unknown)
-        )
+        raise NotRequested("\n".join(f"Package/capability '{spec}' is not currently requested" for spec in unknown))
     return tuple(sorted(found))
 
 
@@ -156,9 +156,7 @@ def changes(
         events.append(requests)
     base = (target.refspec, target.base_commit, target.version, target.pinned_base)
     if base != (state.refspec, state.base_commit, state.version, state.pinned_base):
-        events.append(
-            BaseChanged(target.refspec or "", target.base_commit or "", target.version, target.pinned_base)
-        )
+        events.append(BaseChanged(target.refspec or "", target.base_commit or "", target.version, target.pinned_base))
     if target.commit != state.commit or packages != PackageChanges():
         events.append(
             LayerCommitted(
@@ -185,9 +183,3 @@ def after(state: HostState, events: Iterable[Payload]) -> HostState:
 def needs_deployment(state: HostState, target: HostState) -> bool:
     """Whether what is deployed would differ: another commit, or another origin but for the transaction's id."""
     return state.commit != target.commit or origin.render(state, "") != origin.render(target, "")
-
-
-def name_arch(nevra: str) -> tuple[str, str]:
-    """Name and architecture of a NEVRA."""
-    rest, _, architecture = nevra.rpartition(".")
-    return rest.rsplit("-", 2)[0], architecture

@@ -35,9 +35,7 @@ def choose(sysroot: Path, osname: str | None) -> str:
         return names[0]
     if not names:
         raise SysrootError(f"{sysroot} has no stateroot", hint="Make one with `ostree admin os-init`.")
-    raise SysrootError(
-        f"{sysroot} has several stateroots: {', '.join(names)}", hint="Name one with --os or LAYER_OS."
-    )
+    raise SysrootError(f"{sysroot} has several stateroots: {', '.join(names)}", hint="Name one with --os or LAYER_OS.")
 
 
 def _booted() -> str:

@@ -12,8 +12,8 @@ from journal.errors import UnexpectedPosition
 from journal.events import DeploymentObserved, Package, TransactionCommitted, TransactionInterrupted
 from journal.store import Journal
 from layering import base, rpmdb
-from layering.layered_commit import layered_packages
 from layering.errors import SysrootError
+from layering.found_layer import read_layer
 from layering.sysroot import Deployment, Sysroot
 from layering.transaction import Invocation, Recorder
 from projections import origin, points
@@ -51,7 +51,7 @@ def describe(
     state: what the journal leads to, None on a host that was not adopted yet.
     """
     found = origin.parse(deployment.origin)
-    ours = _state_of(journal, deployment, found.transaction)
+    ours = _state_of(journal, deployment)
     if ours:
         base_commit, packages, absorbed, key = ours.base_commit, ours.packages, ours.absorbed, ours.layer_key
     else:
@@ -144,26 +144,41 @@ def present(sysroot: Sysroot, journal: Journal | None) -> HostState:
     return evolve(state or HostState(), describe(sysroot, head, journal, state))
 
 
-def _state_of(journal: Journal | None, deployment: Deployment, uuid: str | None) -> HostState | None:
-    """The state that one of our own transactions left, where this deployment is still just that."""
-    if journal is None or uuid is None:
+def state_of(sysroot: Sysroot, deployment: Deployment, journal: Journal | None, *, head: bool = False) -> HostState:
+    """The state that a deployment is; of the head, with what was absorbed or forgotten since it was made."""
+    if head:
+        return present(sysroot, journal)
+    return evolve(HostState(), describe(sysroot, deployment, journal, None))
+
+
+def transaction_of(journal: Journal | None, deployment: Deployment) -> int | None:
+    """Number of the transaction that made, adopted or observed a deployment."""
+    if journal is None:
         return None
-    number = journal.number_of(uuid)
-    end = journal.end_of(number) if number else None
+    uuid = origin.parse(deployment.origin).transaction
+    return journal.deployed_in(deployment.id) or (journal.number_of(uuid) if uuid else None)
+
+
+def _state_of(journal: Journal | None, deployment: Deployment) -> HostState | None:
+    """The state that a transaction left, where this deployment is still just that."""
+    number = transaction_of(journal, deployment)
+    if journal is None or number is None:
+        return None
+    end = journal.end_of(number)
     state = points.at(journal, end).host if end else None
     return state if state and state.commit == deployment.commit else None
 
 
 def _taken_apart(sysroot: Sysroot, commit: str) -> tuple[str | None, tuple[Package, ...], str | None]:
     """Base commit, layered set and layer key of a deployed commit, read from the commit itself."""
-    layer = layered_packages(sysroot.repo, commit)
+    layer = read_layer(sysroot.repo, commit)
     if layer is None:
         return None, (), None
     if layer.packages is not None:
-        return layer.base, layer.packages, layer.key
+        return layer.base_commit, layer.packages, layer.layer_key
     with TemporaryDirectory(prefix="layer-") as scratch:
         before, after = Path(scratch, "base"), Path(scratch, "layered")
-        rpmdb.checkout_rpmdb(sysroot.repo, layer.base, before)
+        rpmdb.checkout_rpmdb(sysroot.repo, layer.base_commit, before)
         rpmdb.checkout_rpmdb(sysroot.repo, commit, after)
         new = set(rpmdb.installed(after)) - set(rpmdb.installed(before))
-    return layer.base, tuple(Package(nevra) for nevra in sorted(new)), None
+    return layer.base_commit, tuple(Package(nevra) for nevra in sorted(new)), None

@@ -101,9 +101,7 @@ class Sysroot:
             if self.is_booted:
                 if arguments:
                     options.override_kernel_argv = arguments
-                _, new = self._sysroot.stage_tree_with_options(
-                    self.osname, commit, key_file, source, options, None
-                )
+                _, new = self._sysroot.stage_tree_with_options(self.osname, commit, key_file, source, options, None)
             else:
                 _, new = self._sysroot.deploy_tree(self.osname, commit, key_file, source, arguments or None, None)
                 self._sysroot.simple_write_deployment(

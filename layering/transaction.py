@@ -21,6 +21,7 @@ from journal.events import (
 from journal.identifiers import Clock, timestamp, uuid7
 from journal.store import Draft, Journal
 from layering.errors import Refused
+from projections.errors import NoSuchPoint
 from projections.host import HostState
 
 
@@ -70,7 +71,7 @@ class Recorder:
 
 def outcome_of(error: BaseException) -> TransactionRefused | TransactionFailed:
     """How a transaction that ended with this error is recorded."""
-    if isinstance(error, Refused):
+    if isinstance(error, Refused | NoSuchPoint):
         return TransactionRefused(error.id, error.message)
     if isinstance(error, LayerError):
         return TransactionFailed(error.id, error.message)

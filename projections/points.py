@@ -39,6 +39,11 @@ def keep_snapshot(journal: Journal, projection: Projection) -> None:
         journal.save_snapshot(SNAPSHOT, projection.position, msgspec.json.encode(projection).decode())
 
 
+def is_number(text: str) -> bool:
+    """Whether the text names a transaction, rather than an instant."""
+    return text.isdecimal() or re.fullmatch(r"last(-\d+)?", text) is not None
+
+
 def number_of(journal: Journal, text: str) -> int | None:
     """The transaction that `N`, `last` or `last-1` names, None if the text is none of them.
 

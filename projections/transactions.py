@@ -90,7 +90,7 @@ def tell(events: Sequence[Event]) -> Transaction:
     if committed:
         for event in events:
             if isinstance(event.payload, LayerCommitted):
-                changes = _package_changes(event.payload)
+                changes = package_changes(event.payload)
                 commit = event.payload.commit
                 state = msgspec.structs.replace(
                     state, layered_commit=commit if commit != event.payload.base_commit else None
@@ -128,7 +128,8 @@ def tell_each(events: Iterable[Event]) -> Iterator[Transaction]:
         yield tell(list(group))
 
 
-def _package_changes(payload: LayerCommitted) -> dict[str, Any]:
+def package_changes(payload: LayerCommitted) -> dict[str, Any]:
+    """The NEVRAs that a layered commit added, removed and replaced, sorted."""
     return {
         "added": tuple(sorted(package.nevra for package in payload.added)),
         "removed": tuple(sorted(package.nevra for package in payload.removed)),

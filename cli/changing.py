@@ -1,0 +1,106 @@
+"""What all changing verbs have in common: their flags, how they are run, and what is told of the outcome."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.main import UNCHANGED, Globals
+
+if TYPE_CHECKING:
+    from layering.host import Decide, Host, Result
+
+_FLAGS = (
+    click.option("-n", "--dry-run", is_flag=True, help="Resolve and show what would be done; change nothing."),
+    click.option("--download-only", is_flag=True, help="Fetch what is needed, and stop before anything changes."),
+    click.option("-C", "--cacheonly", is_flag=True, help="Use what is on this host; no network."),
+    click.option("--idempotent", is_flag=True, help="Do nothing, and succeed, where it is so already."),
+    click.option("--allow-inactive", is_flag=True, help="Also request what the base provides already."),
+    click.option("--unchanged-exit-77", is_flag=True, help="Exit with 77 where nothing changed."),
+    click.option("-m", "--message", metavar="TEXT", help="The reason, or a ticket: kept in the history."),
+    click.option("-r", "--reboot", is_flag=True, help="Reboot once the change is in place."),
+    click.option("-y", "--assumeyes", is_flag=True, help="Accepted for habit's sake; there are no questions."),
+    click.option("--json", "as_json", is_flag=True, help="Print the transaction as JSON, as `layer show` does."),
+)
+_RECORDED = ("idempotent", "allow_inactive", "cacheonly", "download_only", "reboot", "everything", "revision", "to")
+
+
+def flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags that every changing verb takes."""
+    for option in reversed(_FLAGS):
+        command = option(command)
+    return command
+
+
+def open_host(ctx: click.Context) -> Host:
+    """The host that the command line names, with progress shown on a terminal."""
+    from cli.progress import for_terminal
+    from layering import identity, logs, stateroot
+    from layering.host import Host
+
+    logs.configure()
+    chosen: Globals = ctx.obj
+    name = stateroot.choose(chosen.sysroot, chosen.stateroot)
+    return Host(chosen.sysroot, name, identity.context(sys.argv[1:]), progress=for_terminal())
+
+
+def run(ctx: click.Context, verb: str, arguments: Sequence[str], decide: Decide, given: dict[str, Any]) -> int:
+    """Carry the verb through, tell its outcome, and give the exit code."""
+    from journal.errors import LayerError
+    from layering.host import Options
+    from layering.transaction import Invocation
+
+    host = open_host(ctx)
+    recorded = {
+        name.replace("_", "-"): str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+        if name in _RECORDED and value
+    }
+    options = Options(given["dry_run"], given["download_only"], given["cacheonly"])
+    try:
+        invocation = Invocation(verb, tuple(arguments), recorded, given["message"])
+        result = host.transact(invocation, decide, options)
+    except LayerError as error:
+        if given["as_json"] and error.transaction:
+            _print_json_of(host, error.transaction)
+        raise
+    if given["as_json"]:
+        _print_json(host, result)
+    else:
+        from cli.outcome import tell
+
+        tell(result)
+    if result.deployed and given["reboot"]:
+        _reboot(ctx)
+    return UNCHANGED if given["unchanged_exit_77"] and not result.changes else 0
+
+
+def _print_json(host: Host, result: Result) -> None:
+    if result.transaction:
+        _print_json_of(host, result.transaction.transaction)
+        return
+    from cli import rendering
+    from cli.outcome import rehearsed
+
+    rendering.print_json(rehearsed(result))
+
+
+def _print_json_of(host: Host, number: int) -> None:
+    from cli import rendering
+    from cli.show import document
+
+    journal = host.journal()
+    if journal:
+        rendering.print_json(document(journal, number))
+
+
+def _reboot(ctx: click.Context) -> None:
+    import subprocess
+
+    if str(ctx.obj.sysroot) != "/":
+        click.echo("Not rebooting: this is not the running system's sysroot.", err=True)
+        return
+    subprocess.run(["systemctl", "reboot"], check=True)

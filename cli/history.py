@@ -1,0 +1,90 @@
+"""layer history: the transactions, newest first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import rendering
+from cli.main import ALIASES
+from cli.reading import journal_path
+
+if TYPE_CHECKING:
+    from projections.transactions import Transaction
+
+
+@click.command("history")
+@click.option("-n", "limit", type=click.IntRange(min=0), metavar="N", help="At most N transactions.")
+@click.option("--since", metavar="TIME", help="Started at TIME or later, e.g. 2026-11-20 or '2 hours ago'.")
+@click.option("--until", metavar="TIME", help="Started at TIME or earlier.")
+@click.option("--package", metavar="GLOB", help="That asked for or changed a package of this name or NEVRA.")
+@click.option("--user", metavar="NAME|UID", help="By this user, login or sudo user.")
+@click.option("--verb", metavar="VERB", help="Of this verb.")
+@click.option("--failed", is_flag=True, help="Failed, refused or interrupted.")
+@click.option("--reverse", is_flag=True, help="Oldest first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    *,
+    limit: int | None,
+    since: str | None,
+    until: str | None,
+    package: str | None,
+    user: str | None,
+    verb: str | None,
+    failed: bool,
+    reverse: bool,
+    as_json: bool,
+) -> None:
+    """The transactions, newest first: number, when, who, what, outcome, and what it altered."""
+    from journal.store import Journal
+    from projections import history, points
+
+    now = datetime.now().astimezone()
+    wanted = history.Filter(
+        since=points.instant(since, now) if since else None,
+        until=points.instant(until, now) if until else None,
+        package=package,
+        user=user,
+        verb=ALIASES.get(verb, verb) if verb else None,
+        failed=failed,
+    )
+    path = journal_path(ctx)
+    # A host on which nothing was done yet has a history without transactions.
+    told = list(history.newest_first(Journal.open(path), wanted, limit)) if path.exists() else []
+    if reverse:
+        told.reverse()
+    if as_json:
+        rendering.print_json(told)
+    elif told:
+        rendering.print_lines(rendering.table(_HEADER, [_row(each) for each in told]))
+    else:
+        click.echo("No transactions.", err=True)
+
+
+_HEADER = ("#", "What", "Outcome", "Altered", "When", "Who")
+
+
+def _row(told: Transaction) -> tuple[str, ...]:
+    actor = told.actor
+    who = actor.invoked_by or actor.login_user or actor.user or str(actor.uid)
+    if who != (actor.user or who):
+        who = f"{who} ({actor.user})"
+    return (
+        str(told.transaction),
+        " ".join((told.verb, *told.arguments)),
+        rendering.outcome(told.outcome, told.recovered),
+        _altered(told),
+        rendering.local_time(told.started_at),
+        who,
+    )
+
+
+def _altered(told: Transaction) -> str:
+    """How many packages came, went and changed: `+2 -1 ~3`."""
+    counts = (("+", told.added), ("-", told.removed), ("~", (*told.upgraded, *told.downgraded)))
+    return " ".join(f"{sign}{len(packages)}" for sign, packages in counts if packages)

@@ -1,0 +1,134 @@
+"""The entry point: the global options, the commands, and the one ladder from errors to exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from journal.errors import LayerError
+
+COMMANDS = {
+    "pkg-add": "cli.pkg_add",
+    "pkg-delete": "cli.pkg_delete",
+    "upgrade": "cli.upgrade",
+    "rebase": "cli.rebase",
+    "deploy": "cli.deploy",
+    "rollback": "cli.rollback",
+    "status": "cli.status",
+    "history": "cli.history",
+    "show": "cli.show",
+    "sync": "cli.sync",
+}
+ALIASES = {
+    "install": "pkg-add",
+    "add": "pkg-add",
+    "uninstall": "pkg-delete",
+    "remove": "pkg-delete",
+    "update": "upgrade",
+}
+UNCHANGED = 77
+
+
+class Commands(click.Group):
+    """Loads a command's module when the command is called: reading verbs must not load what changing ones need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+
+@dataclass(frozen=True)
+class Globals:
+    """What is said before the verb."""
+
+    sysroot: Path
+    stateroot: str | None
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from layering.identity import tool_version
+
+        click.echo(f"layer {tool_version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 75 another transaction runs, 77 unchanged (where asked for).",
+)
+@click.option(
+    "--sysroot",
+    type=click.Path(path_type=Path),
+    envvar="LAYER_SYSROOT",
+    default="/",
+    show_default=True,
+    help="The sysroot to work on.",
+)
+@click.option("--os", "stateroot", metavar="STATEROOT", envvar="LAYER_OS", help="The stateroot to work on.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Whether to use colours; auto does so on a terminal, unless NO_COLOR is set.",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.pass_context
+def commands(ctx: click.Context, sysroot: Path, stateroot: str | None, color: str) -> None:
+    """Package layering for image-based hosts. Every change is an event in a journal."""
+    ctx.color = {"always": True, "never": False}.get(color, False if os.environ.get("NO_COLOR") else None)
+    ctx.obj = Globals(Path(os.path.abspath(sysroot)), stateroot)  # noqa: PTH100 - resolve() would follow links
+
+
+def main() -> None:
+    """Run, and leave with the exit code that fits."""
+    sys.exit(run())
+
+
+def run() -> int:
+    """Run the command line of this process.
+
+    Returns the exit code. Whatever goes wrong is told in a sentence on stderr.
+    """
+    try:
+        result = commands.main(prog_name="layer", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except LayerError as error:
+        _tell(error.message, error.hint)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _tell("Cancelled", None)
+        return 1
+    except BrokenPipeError:
+        # The reader has gone, as `| head` does. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("LAYER_DEBUG"):
+            raise
+        _tell(f"internal error: {type(error).__name__}: {error}", "LAYER_DEBUG=1 shows where. Please report it.")
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _tell(message: str, hint: str | None) -> None:
+    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    if hint:
+        click.echo(click.style("hint: ", bold=True) + hint, err=True)

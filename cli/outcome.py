@@ -1,0 +1,78 @@
+"""What is told of a changing verb's outcome, on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+
+from cli.rendering import SHORT
+from journal.events import BaseChanged, LayerCommitted, Payload, RequestsChanged
+from layering.host import Result
+from projections.host import names
+from projections.transactions import package_changes
+
+_QUEUED = 'Changes queued for next boot. Run "systemctl reboot" to start a reboot'
+
+
+def tell(result: Result) -> None:
+    """The outcome in a few lines: what changed, and what to do next."""
+    if not result.changes:
+        click.echo(result.message or "No change.")
+        return
+    for change in result.changes:
+        for line in _lines(change):
+            click.echo(line)
+    if result.transaction is None:
+        click.echo("Exiting because of '--dry-run' option")
+        return
+    click.echo(f"Transaction {result.transaction.transaction} committed.")
+    if result.staged:
+        click.echo(_QUEUED)
+
+
+def rehearsed(result: Result) -> dict[str, Any]:
+    """What a dry run would record, with the keys that the transaction would have."""
+    state = result.state
+    layers = [change for change in result.changes if isinstance(change, LayerCommitted)]
+    packages = package_changes(layers[0]) if layers else {}
+    return {
+        "transaction": None,
+        "dry_run": True,
+        "outcome": None,
+        "refspec": state.refspec,
+        "base_commit": state.base_commit,
+        "layered_commit": state.layered_commit,
+        "requested": names(state.requested),
+        **{key: packages.get(key, ()) for key in ("added", "removed", "upgraded", "downgraded")},
+        "events": [{"type": each.TYPE, "payload": msgspec.to_builtins(each)} for each in result.changes],
+    }
+
+
+def _lines(change: Payload) -> Iterator[str]:
+    match change:
+        case BaseChanged():
+            version = f" ({change.version})" if change.version else ""
+            yield f"Base: {change.refspec} {change.commit[:SHORT]}{version}"
+        case RequestsChanged():
+            for request in change.absorbed:
+                if request in change.added:
+                    yield f"Note: package '{request.spec}' is in the base; it is requested, but not layered."
+                else:
+                    yield (
+                        f"Note: package '{request.spec}' is already in the deployment; it will no longer be layered."
+                    )
+            for request in change.reinstated:
+                yield f"Note: package '{request.spec}' is no longer in the base; it is layered again."
+        case LayerCommitted():
+            for title, packages in (("Added", change.added), ("Removed", change.removed)):
+                if packages:
+                    yield f"{title}:"
+                    yield from (f"  {package.nevra}" for package in packages)
+            for title, replaced in (("Upgraded", change.upgraded), ("Downgraded", change.downgraded)):
+                if replaced:
+                    yield f"{title}:"
+                    yield from (f"  {each.old.nevra} -> {each.new.nevra}" for each in replaced)
+            yield from (f"Note: {note}" for note in change.notes)

@@ -1,0 +1,25 @@
+"""layer pkg-add: request packages and layer them on the present base."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli import changing
+
+
+@click.command("pkg-add")
+@click.argument("packages", metavar="PKG|CAPABILITY|FILE.rpm...", nargs=-1, required=True)
+@changing.flags
+@click.pass_context
+def command(ctx: click.Context, /, packages: tuple[str, ...], **given: Any) -> int:
+    """Request packages and layer them on the base.
+
+    Names, capabilities and paths come from the repositories; a FILE.rpm is layered as it is. The base does not move,
+    and what is layered already keeps its version. Aliases: install, add.
+    """
+    from layering import operations
+
+    decide = operations.pkg_add(packages, idempotent=given["idempotent"], allow_inactive=given["allow_inactive"])
+    return changing.run(ctx, "pkg-add", packages, decide, given)

@@ -1,0 +1,27 @@
+"""layer pkg-delete: take requests back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli import changing
+
+
+@click.command("pkg-delete")
+@click.argument("packages", metavar="[PKG...]", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Take all requests back.")
+@changing.flags
+@click.pass_context
+def command(ctx: click.Context, /, packages: tuple[str, ...], everything: bool, **given: Any) -> int:
+    """Take requests back; needs no network.
+
+    A package is named as it was requested; a local RPM by its name or NEVRA. Aliases: uninstall, remove.
+    """
+    if bool(packages) == everything:
+        raise click.UsageError("Name the requests to take back, or say --all.")
+    from layering import operations
+
+    decide = operations.pkg_delete(packages, everything=everything, idempotent=given["idempotent"] or everything)
+    return changing.run(ctx, "pkg-delete", packages, decide, {**given, "everything": everything})

@@ -1,0 +1,75 @@
+"""Output that several commands share: JSON, instants, tables, a pager."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import click
+import msgspec
+
+SHORT = 12
+"""Digits of a checksum where people read it."""
+
+
+def print_json(document: object) -> None:
+    """One JSON document on stdout, indented for people; its keys are a contract."""
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    click.echo(text.decode())
+
+
+def local_time(recorded: str) -> str:
+    """An instant of the journal in local time, to the second."""
+    moment = datetime.fromisoformat(recorded[:26] + "+00:00")  # datetime knows microseconds, no more
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Lines of a table, columns as wide as they need; a cell's colour does not count."""
+    plain = [[click.unstyle(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in plain) for column in range(len(header))]
+    for number, row in enumerate((header, *rows)):
+        cells = [cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row, widths, strict=True)]
+        line = "  ".join(cells).rstrip()
+        yield click.style(line, bold=True) if number == 0 else line
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """The lines, through a pager where they may not fit the terminal."""
+    if sys.stdout.isatty():
+        click.echo_via_pager(f"{line}\n" for line in lines)
+        return
+    for line in lines:
+        click.echo(line)
+
+
+def fields(pairs: Iterable[tuple[str, str | None]], indent: str = "") -> Iterable[str]:
+    """`Name: value` lines, the names aligned to the right as `rpm-ostree status` has them; empty values left out."""
+    kept = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in kept), default=0)
+    for name, value in kept:
+        first, *more = value.split("\n")
+        yield f"{indent}{name:>{width}}: {first}"
+        for line in more:
+            yield f"{indent}{'':>{width}}  {line}"
+
+
+def joined(names: Sequence[str]) -> str | None:
+    """Names in a row, None where there are none."""
+    return " ".join(names) or None
+
+
+OUTCOME_COLOURS = {
+    "committed": "green",
+    "failed": "red",
+    "refused": "yellow",
+    "interrupted": "magenta",
+    "unchanged": None,
+    "running": "cyan",
+}
+
+
+def outcome(name: str, recovered: bool = False) -> str:
+    """An outcome in its colour."""
+    return click.style(name, fg=OUTCOME_COLOURS.get(name)) + (" (recovered)" if recovered else "")

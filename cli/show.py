@@ -1,0 +1,113 @@
+"""layer show: one transaction whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from cli import rendering
+from cli.reading import open_journal
+from projections import points
+from projections.errors import BadPoint
+from projections.transactions import Transaction, tell
+
+if TYPE_CHECKING:
+    from journal.store import Journal
+
+
+@click.command("show")
+@click.argument("transaction", metavar="N|last|last-1", default="last")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(ctx: click.Context, transaction: str, as_json: bool) -> None:
+    """Show one transaction: who, when, why, what it changed, and its events."""
+    journal = open_journal(ctx)
+    number = points.number_of(journal, transaction)
+    if number is None:
+        raise BadPoint(f"{transaction!r} is no transaction", hint="Say N, last or last-1.")
+    if as_json:
+        rendering.print_json(document(journal, number))
+    else:
+        rendering.print_lines(_lines(journal, number))
+
+
+def document(journal: Journal, number: int) -> dict[str, Any]:
+    """The transaction as `layer show --json` prints it."""
+    events = points.events_of(journal, number)
+    return {
+        **msgspec.structs.asdict(tell(events)),
+        "events": [
+            {
+                "position": event.position,
+                "event_id": event.event_id,
+                "type": event.type,
+                "version": event.version,
+                "recorded_at": event.recorded_at,
+                "payload": payload_of(event.payload),
+            }
+            for event in events
+        ],
+    }
+
+
+def payload_of(payload: object) -> object:
+    """A payload as it was recorded; one that is not understood is shown all the same."""
+    return payload.payload if hasattr(payload, "payload") else payload
+
+
+def _lines(journal: Journal, number: int) -> Iterator[str]:
+    events = points.events_of(journal, number)
+    told = tell(events)
+    yield click.style(f"Transaction {number}", bold=True) + f"  {rendering.outcome(told.outcome, told.recovered)}"
+    yield from rendering.fields(_facts(told), "  ")
+    for title, packages in (
+        ("Added", told.added),
+        ("Removed", told.removed),
+        ("Upgraded", [f"{old} -> {new}" for old, new in told.upgraded]),
+        ("Downgraded", [f"{old} -> {new}" for old, new in told.downgraded]),
+    ):
+        if packages:
+            checksums = _checksums(events)
+            yield f"{title}:"
+            yield from (f"  {each}{checksums.get(each, '')}" for each in packages)
+    yield "Events:"
+    for event in events:
+        yield f"  {event.position}  {rendering.local_time(event.recorded_at)}  {event.type}"
+
+
+def _facts(told: Transaction) -> list[tuple[str, str | None]]:
+    actor = told.actor
+    login = f" (login {actor.login_user})" if actor.login_user and actor.login_user != actor.user else ""
+    invoker = f" through {actor.invoked_by}" if actor.invoked_by else ""
+    started = rendering.local_time(told.started_at)
+    return [
+        ("Command", told.command_line),
+        ("Message", told.message),
+        ("Started", started),
+        ("Finished", told.finished_at and rendering.local_time(told.finished_at)),
+        ("User", f"{actor.user or actor.uid}{login}{invoker}"),
+        ("Terminal", actor.tty),
+        ("Unit", actor.unit),
+        ("Error", f"{told.error.message} [{told.error.kind}]" if told.error else None),
+        ("Note", told.note),
+        ("Refspec", told.refspec),
+        ("Base commit", told.base_commit),
+        ("Layered commit", told.layered_commit),
+        ("Requested", rendering.joined(told.requested)),
+        ("Deployment", told.deployment),
+        ("UUID", told.uuid),
+    ]
+
+
+def _checksums(events: list[Any]) -> dict[str, str]:
+    """What to add to a package's line: checksum and repository, as recorded."""
+    found = {}
+    for event in events:
+        for package in getattr(event.payload, "added", ()):
+            if getattr(package, "sha256", None) and hasattr(package, "nevra"):
+                origin = f" from {package.repository}" if package.repository else ""
+                found[package.nevra] = f"  sha256:{package.sha256}{origin}"
+    return found

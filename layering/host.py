@@ -1,0 +1,206 @@
+"""A host as the verbs see it, and the bracket around each transaction on it.
+
+lock -> sync -> started -> decide -> carry out -> prepared -> deployment switch -> committed. What goes wrong on the way
+is recorded as refused or failed, and the host is what it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import structlog
+
+from journal.errors import LayerError
+from journal.events import (
+    Context,
+    Payload,
+    TransactionCommitted,
+    TransactionPrepared,
+    TransactionUnchanged,
+)
+from journal.identifiers import Clock, system_clock
+from journal.store import Journal
+from layering import stateroot, sync
+from layering.layers import Decision, Work
+from layering.plan import after, needs_deployment
+from layering.progress import Progress, Silent
+from layering.sysroot import Sysroot
+from layering.transaction import Invocation, Recorder, outcome_of
+from projections import origin, points
+from projections.host import HostState
+from projections.transactions import Transaction, tell
+
+log = structlog.get_logger()
+
+Decide = Callable[[Work], Decision]
+"""What a verb does: look at the state, and decide where the host should be."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How a changing verb is to go about it. See the flags of the same names."""
+
+    dry_run: bool = False
+    download_only: bool = False
+    cacheonly: bool = False
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of a changing verb. transaction: None for a dry run, which is not recorded.
+
+    changes: the events that it recorded, or would have. staged: whether the deployment waits for the next boot.
+    """
+
+    before: HostState
+    state: HostState
+    changes: tuple[Payload, ...]
+    transaction: Transaction | None
+    message: str | None = None
+    staged: bool = False
+    deployed: bool = False
+
+
+@dataclass
+class Host:
+    """One stateroot of one sysroot, as a process of layer's works on it."""
+
+    path: Path
+    osname: str
+    context: Context
+    clock: Clock = system_clock
+    progress: Progress = field(default_factory=Silent)
+
+    def __post_init__(self) -> None:
+        self.sysroot = Sysroot(self.path, self.osname)
+        self.journal_path = stateroot.journal_path(self.path, self.osname)
+
+    def journal(self) -> Journal | None:
+        """The journal, open for reading; None where nothing was recorded yet."""
+        return Journal.open(self.journal_path) if self.journal_path.exists() else None
+
+    def state(self) -> HostState:
+        """The present state; nothing is recorded."""
+        return sync.present(self.sysroot, self.journal())
+
+    def sync(self) -> list[Transaction]:
+        """Record what other tools did and what was cut off; the transactions that tell of it."""
+        recorder = Recorder(self.journal_path, self.context, self.clock)
+        with self.sysroot.locked():
+            _, numbers = sync.sync(self.sysroot, recorder)
+        return [tell(points.events_of(recorder.journal, number)) for number in numbers]
+
+    def transact(self, invocation: Invocation, decide: Decide, options: Options) -> Result:
+        """Carry a changing verb through.
+
+        Raises:
+            LayerError: it was refused or failed. It is recorded then, as its attribute `transaction` says.
+        """
+        try:
+            if options.dry_run:
+                return self._rehearse(decide, options)
+            return self._perform(invocation, decide, options)
+        finally:
+            self.progress.done()
+
+    def _rehearse(self, decide: Decide, options: Options) -> Result:
+        journal = self.journal()
+        state = sync.present(self.sysroot, journal)
+        with self._work(state, journal, options) as work:
+            decision = decide(work)
+        return Result(state, decision.target, decision.changes(state), None, decision.message)
+
+    def _perform(self, invocation: Invocation, decide: Decide, options: Options) -> Result:
+        recorder = Recorder(self.journal_path, self.context, self.clock)
+        uuid = recorder.new_transaction()
+        try:
+            with self.sysroot.locked():
+                projection, _ = sync.sync(self.sysroot, recorder)
+                state = projection.host or HostState()
+                recorder.record(uuid, recorder.started(invocation, state))
+                structlog.contextvars.bind_contextvars(transaction=uuid, verb=invocation.verb)
+                with self._recording_failure(recorder, uuid), self._work(state, recorder.journal, options) as work:
+                    result = self._decide_and_deploy(work, decide, options, recorder, uuid)
+                points.keep_snapshot(recorder.journal, points.at(recorder.journal))
+                return result
+        except LayerError as error:
+            if recorder.journal.number_of(uuid) is None:
+                # It did not get as far as the lock, or could not be brought in line with the host.
+                with contextlib.suppress(LayerError):
+                    sync.adopt(self.sysroot, recorder)
+                    before = points.at(recorder.journal).host
+                    events = recorder.record(uuid, recorder.started(invocation, before), outcome_of(error))
+                    error.transaction = events[0].transaction
+            raise
+
+    def _decide_and_deploy(self, work: Work, decide: Decide, options: Options, recorder: Recorder, uuid: str) -> Result:
+        state, journal = work.state, recorder.journal
+        decision = decide(work)
+
+        def result(target: HostState, changes: tuple[Payload, ...], **more: object) -> Result:
+            number = journal.number_of(uuid) or 0
+            transaction = tell(points.events_of(journal, number))
+            return Result(state, target, changes, transaction, **more)  # type: ignore[arg-type]
+
+        if options.download_only:
+            work.fetch(decision)
+            recorder.record(uuid, TransactionUnchanged("Update downloaded."))
+            return result(state, (), message="Update downloaded.")
+        decision = work.commit(decision)
+        changes = decision.changes(state)
+        target = after(state, changes)
+        if not changes:
+            message = decision.message or "No change."
+            recorder.record(uuid, TransactionUnchanged(message))
+            return result(state, (), message=message)
+        if not needs_deployment(state, target):
+            # Only what the journal remembers has changed: absorbed requests are in no origin.
+            recorder.record(uuid, *changes, TransactionCommitted())
+            return result(target, changes)
+        text, commit = origin.render(target, uuid), target.commit or ""
+        held = {f"base/{target.base_commit}": target.base_commit or ""}
+        self.sysroot.hold(held)
+        staged = self.sysroot.is_booted
+        recorder.record(uuid, *changes, TransactionPrepared(commit, text, staged))
+        self.progress.step("Staging the deployment" if staged else "Deploying")
+        deployment = self.sysroot.deploy(commit, text, decision.etc_from)
+        recorder.record(uuid, TransactionCommitted(deployment.id))
+        log.debug("deployed", deployment=deployment.id, staged=staged)
+        self.sysroot.clear_away()
+        return result(target, changes, staged=staged, deployed=True)
+
+    @contextlib.contextmanager
+    def _recording_failure(self, recorder: Recorder, uuid: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            # The journal may be what failed: then the next command finds this transaction open, and recovers it.
+            with contextlib.suppress(LayerError):
+                self._record_failure(recorder, uuid, error)
+            raise
+
+    def _record_failure(self, recorder: Recorder, uuid: str, error: BaseException) -> None:
+        self.sysroot.reload()
+        for transaction in points.at(recorder.journal).open:
+            if transaction.uuid == uuid:
+                outcome = sync.recovery(transaction, self.sysroot.deployments)
+                happened = isinstance(outcome, TransactionCommitted)
+                recorder.record(uuid, outcome if happened else outcome_of(error))
+        if isinstance(error, LayerError):
+            error.transaction = recorder.journal.number_of(uuid)
+
+    @contextlib.contextmanager
+    def _work(self, state: HostState, journal: Journal | None, options: Options) -> Iterator[Work]:
+        with TemporaryDirectory(prefix="layer-") as scratch:
+            yield Work(
+                sysroot=self.sysroot,
+                state=state,
+                journal=journal,
+                scratch=Path(scratch),
+                cacheonly=options.cacheonly,
+                dry_run=options.dry_run,
+                progress=self.progress,
+            )

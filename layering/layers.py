@@ -1,0 +1,250 @@
+"""From a goal to a layered commit: resolve, fetch, compose. Only objects are added; nothing that runs is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from journal.events import Package, Payload, Request
+from journal.store import Journal
+from layering import base, layered_commit, nevra, plan
+from layering.errors import LayeringError, RepositoryError
+from layering.pkgcache import CachedPackage, PackageCache
+from layering.plan import Goal
+from layering.progress import Progress
+from layering.resolver import LOCAL, Demand, Resolver, Universe
+from layering.rpmdb import checkout_rpmdb
+from layering.sysroot import Sysroot
+from projections.host import HostState
+
+if TYPE_CHECKING:
+    from gi.repository import OSTree
+
+log = structlog.get_logger()
+
+
+class NotReproduced(LayeringError):
+    """A layer was built again from what was recorded, and came out different."""
+
+    id = "not-reproduced"
+
+
+class Unavailable(LayeringError):
+    """Parts of a recorded state are to be had nowhere."""
+
+    id = "unavailable"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where the host should be, dependencies known.
+
+    target: its layered commit is None until it is composed, or if there is nothing to layer. message: what to say
+    where it comes out that nothing changes. etc_from: the deployment whose /etc to take on. layer: how the commit
+    came about, for `LayerCommitted`. provided: spec -> NEVRA of the base, for requests that the base meets.
+    """
+
+    target: HostState
+    message: str | None = None
+    etc_from: str | None = None
+    layer: dict[str, object] = field(default_factory=dict)
+    provided: dict[str, str] = field(default_factory=dict)
+
+    def changes(self, state: HostState) -> tuple[Payload, ...]:
+        """The events that lead there from this state."""
+        packages = plan.package_changes(state.packages, self.target.packages, nevra.compare)
+        return plan.changes(state, self.target, packages, layer=self.layer)
+
+
+@dataclass
+class Work:
+    """What a verb works with while its transaction is open. scratch: a directory that is gone afterwards."""
+
+    sysroot: Sysroot
+    state: HostState
+    journal: Journal | None
+    scratch: Path
+    progress: Progress
+    cacheonly: bool = False
+    dry_run: bool = False
+
+    @property
+    def repo(self) -> OSTree.Repo:
+        """The sysroot's repository."""
+        return self.sysroot.repo
+
+    @cached_property
+    def cache(self) -> PackageCache:
+        """The package cache of the sysroot."""
+        return PackageCache(self.sysroot.path / "ostree/repo/extensions/layer/pkgcache")
+
+    def resolver(self, repo: OSTree.Repo, base_commit: str) -> Resolver:
+        """The resolver that sees this base, and the repositories of the merge deployment."""
+        if base_commit not in self._resolvers:
+            # dnf is only loaded where something is to be resolved.
+            from layering.dnf_resolver import DnfResolver, host_architecture
+
+            root = self.scratch / f"base-{base_commit[:12]}"
+            checkout_rpmdb(repo, base_commit, root)
+            deployment = self.sysroot.deployments[0].path
+            facts = base.facts(repo, base_commit)
+            self._resolvers[base_commit] = DnfResolver(
+                Universe(
+                    root=root,
+                    repos_dir=deployment / "etc/yum.repos.d",
+                    vars_dir=deployment / "etc/dnf/vars",
+                    etc_root=deployment,
+                    cache_dir=self.sysroot.path / "ostree/deploy" / self.sysroot.osname / "var/cache/layer",
+                    releasever=facts.releasever or base.facts(self.repo, self.state.commit or "").releasever,
+                    basearch=host_architecture(),
+                    cacheonly=self.cacheonly,
+                )
+            )
+        return self._resolvers[base_commit]
+
+    @cached_property
+    def _resolvers(self) -> dict[str, Resolver]:
+        return {}
+
+    def resolve(self, goal: Goal, *, repo: OSTree.Repo | None = None, message: str | None = None) -> Decision:
+        """The decision that meets this goal. repo: where the base is to be read, if not in the sysroot's repository.
+
+        Raises:
+            PackagesNotFound, ResolveError, RepositoryError: it can't be met.
+        """
+        packages: tuple[Package, ...] = ()
+        provided: dict[str, str] = {}
+        if goal.wanted:
+            self.progress.step("Resolving dependencies")
+            resolution = self.resolver(repo or self.repo, goal.base_commit).resolve(
+                Demand(
+                    requests=goal.wanted,
+                    kept=self.state.packages,
+                    cached=self._headers([*self.state.packages, *_local(goal.wanted)]),
+                    policy=goal.policy,
+                )
+            )
+            packages = plan.as_recorded((each.package for each in resolution.packages), self.state.packages)
+            provided = dict(resolution.provided_by_base)
+        target = HostState(
+            refspec=goal.refspec,
+            base_commit=goal.base_commit,
+            version=goal.version,
+            pinned_base=goal.pinned_base,
+            requested=tuple(each for each in goal.wanted if each.spec not in provided),
+            absorbed=tuple(each for each in goal.wanted if each.spec in provided),
+            packages=packages,
+            origin_extra=self.state.origin_extra,
+        )
+        if (goal.base_commit, packages) == (self.state.base_commit, self.state.packages):
+            target = msgspec.structs.replace(
+                target, layered_commit=self.state.layered_commit, layer_key=self.state.layer_key
+            )
+        return Decision(target, message, provided=provided)
+
+    def fetch(self, decision: Decision) -> list[CachedPackage]:
+        """All packages of the decision in the package cache, downloaded and imported where they are not.
+
+        Raises:
+            RepositoryError: some are not to be had as promised. ImportRefused: some can't be layered.
+        """
+        found = {each: self.cache.find(each) for each in decision.target.packages}
+        missing = [each for each, cached in found.items() if cached is None]
+        if missing:
+            commit = decision.target.base_commit or ""
+            files = self.resolver(self.repo, commit).download(missing, self.progress)
+            self.progress.step("Importing packages", len(files))
+            for package, path in files.items():
+                found[_same(missing, package)] = self.cache.import_rpm(path, package)
+                self.progress.advance(1)
+        return [cached for cached in found.values() if cached]
+
+    def commit(self, decision: Decision) -> Decision:
+        """The decision with its layered commit, found in the repository or composed."""
+        target = decision.target
+        if target.layered_commit or not target.packages:
+            return decision
+        composed = self._found(target)
+        packages = target.packages
+        if composed is None:
+            cached = self.fetch(decision)
+            packages = plan.as_recorded((each.package for each in cached), self.state.packages)
+            target = msgspec.structs.replace(target, packages=packages)
+            self.progress.step("Composing the layered commit")
+            composed = layered_commit.compose(self.repo, self._inputs(target), cached, self.scratch)
+        target = msgspec.structs.replace(target, layered_commit=composed.commit, layer_key=composed.key)
+        log.debug("layered", commit=composed.commit, key=composed.key, reused=composed.reused)
+        engine = msgspec.json.encode(layered_commit.this_engine()).decode()
+        layer: dict[str, object] = {"reused": composed.reused, "notes": composed.notes, "engine": engine}
+        return replace(decision, target=target, layer=layer)
+
+    def restore(self, target: HostState, message: str) -> Decision:
+        """A state of the past, exactly: its commit as it is, or built again from what was recorded.
+
+        Raises:
+            Unavailable: something it takes is to be had nowhere; each part is named. NotReproduced: see there.
+        """
+        target = msgspec.structs.replace(target, origin_extra=self.state.origin_extra)
+        decision = Decision(target, message)
+        if self.dry_run or not target.commit or self.sysroot.has_commit(target.commit):
+            return decision
+        base.ensure(self.repo, target.refspec or "", target.base_commit or "", self.progress)
+        if target.layered_commit is None:
+            return decision
+        missing = [each for each in target.packages if self.cache.find(each) is None]
+        if missing:
+            located = self.resolver(self.repo, target.base_commit or "").locate(missing)
+            if located.missing:
+                raise Unavailable(
+                    "Packages are neither in the cache nor in any repository: "
+                    + ", ".join(f"{each.nevra} (sha256 {each.sha256})" for each in located.missing)
+                )
+        bare = msgspec.structs.replace(target, layered_commit=None)
+        rebuilt = self.commit(replace(decision, target=bare))
+        if rebuilt.target.layered_commit != target.layered_commit:
+            raise NotReproduced(
+                f"The layer was built again as {rebuilt.target.layered_commit}, not as {target.layered_commit}",
+                hint="The engine has changed since: see the transaction's `engine`.",
+            )
+        return rebuilt
+
+    def _found(self, target: HostState) -> layered_commit.Composed | None:
+        if any(each.sha256 is None for each in target.packages):
+            return None
+        return layered_commit.find_layer(self.repo, layered_commit.layer_key(self._inputs(target)))
+
+    def _inputs(self, target: HostState) -> layered_commit.LayerInputs:
+        return layered_commit.LayerInputs(
+            base=target.base_commit or "",
+            packages=tuple((each.nevra, each.sha256 or "") for each in target.packages),
+        )
+
+    def _headers(self, packages: Iterable[Package]) -> dict[Package, Path]:
+        """Of each of these packages that is in the cache, a file with its header and no payload."""
+        headers: dict[Package, Path] = {}
+        directory = self.scratch / "headers"
+        directory.mkdir(exist_ok=True)
+        for package in packages:
+            if cached := self.cache.find(package):
+                path = directory / f"{cached.commit[:12]}-{package.nevra}.rpm"
+                path.write_bytes(cached.prefix)
+                headers[package] = path
+        return headers
+
+
+def _local(requests: Iterable[Request]) -> list[Package]:
+    return [Package(each.spec, each.sha256, LOCAL) for each in requests if each.sha256]
+
+
+def _same(packages: Iterable[Package], wanted: Package) -> Package:
+    """The package of this NEVRA: its checksum may have become known, and its signature, with the download."""
+    for package in packages:
+        if package.nevra == wanted.nevra:
+            return package
+    raise RepositoryError(f"{wanted.nevra} was downloaded but not asked for")
