@@ -13,10 +13,16 @@ import msgspec
 
 
 class Value(msgspec.Struct, frozen=True):
-    """A value inside an event: compared, hashed and sorted by its content."""
+    """A value inside an event: compared, hashed and sorted by its content, what is not known first."""
+
+    def __lt__(self, other: Value) -> bool:
+        return self._order() < other._order()
+
+    def _order(self) -> tuple[object, ...]:
+        return tuple("" if field is None else field for field in msgspec.structs.astuple(self))
 
 
-class Package(Value, frozen=True, order=True):
+class Package(Value, frozen=True):
     """One binary package, named so that it can be had again.
 
     nevra: NAME-[EPOCH:]VERSION-RELEASE.ARCH, the epoch left out where it is 0.
@@ -31,14 +37,14 @@ class Package(Value, frozen=True, order=True):
     signed_by: str | None = None
 
 
-class PackageChange(Value, frozen=True, order=True):
+class PackageChange(Value, frozen=True):
     """A package that took the place of another one of the same name and architecture."""
 
     old: Package
     new: Package
 
 
-class Request(Value, frozen=True, order=True):
+class Request(Value, frozen=True):
     """What the administrator asked for.
 
     spec: a package's name, a capability or a path; for a local RPM its NEVRA.

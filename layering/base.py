@@ -12,6 +12,7 @@ import msgspec
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
+from layering.commit_tree import read_text  # noqa: E402
 from layering.errors import BaseError, Refused  # noqa: E402
 from layering.progress import Progress  # noqa: E402
 
@@ -26,11 +27,14 @@ class RefspecEqual(Refused):
 
 
 class BaseFacts(msgspec.Struct, frozen=True):
-    """What the base says of itself. version: of the commit's metadata. releasever: os-release's VERSION_ID."""
+    """What a base commit says of itself.
+
+    version: of its metadata. timestamp: seconds since the epoch. releasever: os-release's VERSION_ID, empty if unknown.
+    """
 
     version: str | None
+    timestamp: int
     releasever: str
-    architecture: str | None
 
 
 def split(refspec: str) -> tuple[str | None, str]:
@@ -166,23 +170,32 @@ def ensure(repo: OSTree.Repo, refspec: str, commit: str, progress: Progress) -> 
 
 
 def facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
-    """What the base commit says of itself."""
+    """What the base commit says of itself.
+
+    Raises:
+        BaseError: it is not in the repository.
+    """
     try:
         _, variant, _ = repo.load_commit(commit)
-        _, root, _ = repo.read_commit(commit, None)
     except GLib.Error as error:
-        raise BaseError(f"Base commit {commit} can't be read: {error.message}") from error
+        raise BaseError(f"Base commit {commit} is not in the repository: {error.message}") from error
     release: dict[str, str] = {}
     for path in ("usr/lib/os-release", "usr/etc/os-release"):
         try:
-            _, content, _ = root.resolve_relative_path(path).load_contents(None)
+            text = read_text(repo, commit, path)
         except GLib.Error:
-            continue  # not there, or not pulled
-        for word in shlex.split(content.decode(errors="replace"), comments=True):
-            key, _, value = word.partition("=")
-            release[key] = value
-        break
-    return BaseFacts(_version(variant), release.get("VERSION_ID", ""), release.get("ARCHITECTURE"))
+            continue  # a preview pulls no more than the rpmdb
+        if text is not None:
+            release = parse_os_release(text)
+            break
+    timestamp = int(OSTree.commit_get_timestamp(variant))
+    return BaseFacts(_version(variant), timestamp, release.get("VERSION_ID", ""))
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """The assignments of an os-release(5) file."""
+    pairs = (word.partition("=") for word in shlex.split(text, comments=True))
+    return {key: value for key, _, value in pairs}
 
 
 def _version(commit: GLib.Variant) -> str | None:

@@ -195,7 +195,7 @@ class Host:
     @contextlib.contextmanager
     def _work(self, state: HostState, journal: Journal | None, options: Options) -> Iterator[Work]:
         with TemporaryDirectory(prefix="layer-") as scratch:
-            yield Work(
+            work = Work(
                 sysroot=self.sysroot,
                 state=state,
                 journal=journal,
@@ -204,3 +204,5 @@ class Host:
                 dry_run=options.dry_run,
                 progress=self.progress,
             )
+            with contextlib.closing(work):
+                yield work

@@ -108,6 +108,11 @@ class Work:
             )
         return self._resolvers[base_commit]
 
+    def close(self) -> None:
+        """Let go of what the resolvers have open."""
+        for resolver in self._resolvers.values():
+            resolver.close()
+
     @cached_property
     def _resolvers(self) -> dict[str, Resolver]:
         return {}
@@ -220,10 +225,7 @@ class Work:
         return layered_commit.find_layer(self.repo, layered_commit.layer_key(self._inputs(target)))
 
     def _inputs(self, target: HostState) -> layered_commit.LayerInputs:
-        return layered_commit.LayerInputs(
-            base=target.base_commit or "",
-            packages=tuple((each.nevra, each.sha256 or "") for each in target.packages),
-        )
+        return layered_commit.layer_inputs(target.base_commit or "", target.packages)
 
     def _headers(self, packages: Iterable[Package]) -> dict[Package, Path]:
         """Of each of these packages that is in the cache, a file with its header and no payload."""

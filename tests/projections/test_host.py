@@ -1,0 +1,93 @@
+"""The fold: the same state however one comes to it, and nothing that was not committed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from journal.events import (
+    OUTCOMES,
+    Event,
+    Package,
+    Request,
+    RequestsChanged,
+    TransactionCommitted,
+    TransactionStarted,
+    UnknownEvent,
+)
+from projections.errors import EventNotUnderstood
+from projections.host import HostState, Projection, apply, evolve, fold
+from tests.projections.strategies import _event, histories
+
+
+@given(histories())
+def test_event_by_event_comes_to_the_same_as_all_at_once(events: list[Event]) -> None:
+    projection = Projection()
+    for event in events:
+        projection = apply(projection, event)
+    assert projection == fold(events)
+    assert projection.position == len(events)
+
+
+@given(histories(), st.data())
+def test_going_on_from_any_snapshot_comes_to_the_same(events: list[Event], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(events)))
+    stored = msgspec.json.encode(fold(events[:cut]))
+    assert fold(events[cut:], msgspec.json.decode(stored, type=Projection)) == fold(events)
+
+
+@given(histories())
+def test_only_what_was_committed_counts(events: list[Event]) -> None:
+    """The state is what one gets from the committed transactions alone, each on what it found when it started."""
+    ended = {e.transaction: e for e in events if isinstance(e.payload, OUTCOMES)}
+    found: dict[int, HostState] = {}
+    state = None
+    for event in events:
+        if isinstance(event.payload, TransactionStarted):
+            found[event.transaction] = state or HostState()
+        elif isinstance(event.payload, TransactionCommitted):
+            state = found[event.transaction]
+            for each in events:
+                if each.transaction == event.transaction and each.position < event.position:
+                    state = evolve(state, each.payload)
+            state = msgspec.structs.replace(state, transaction=event.transaction)
+            if event.payload.deployment and event.payload.deployment != state.deployment:
+                state = msgspec.structs.replace(
+                    state, deployment=event.payload.deployment, deployed_by=event.transaction_uuid
+                )
+    assert fold(events).host == state
+    assert {each.number for each in fold(events).open} == {e.transaction for e in events} - set(ended)
+
+
+@given(histories())
+def test_sets_are_sorted_and_never_overlap_by_change(events: list[Event]) -> None:
+    state = fold(events).host
+    if state:
+        assert list(state.requested) == sorted(set(state.requested))
+        assert list(state.packages) == sorted(set(state.packages))
+
+
+def test_a_fold_that_would_need_an_unknown_event_refuses_and_names_it() -> None:
+    events = [
+        _event(1, 1, "u", TransactionStarted("pkg-add")),
+        msgspec.structs.replace(_event(2, 1, "u", UnknownEvent(msgspec.Raw(b"{}"))), type="moon-phase"),
+    ]
+    with pytest.raises(EventNotUnderstood, match="Event 2 .*moon-phase"):
+        fold(events)
+    assert fold(events[:1]).position == 1
+
+
+def test_what_is_absorbed_leaves_the_requested_set_and_comes_back_when_reinstated() -> None:
+    strace = Request("strace")
+    state = evolve(HostState(), RequestsChanged(added=(strace,)))
+    absorbed = evolve(state, RequestsChanged(absorbed=(strace,)))
+    assert (absorbed.requested, absorbed.absorbed) == ((), (strace,))
+    assert evolve(absorbed, RequestsChanged(reinstated=(strace,))) == state
+
+
+def test_a_state_without_packages_has_no_layered_commit() -> None:
+    state = HostState(base_commit="a" * 64, packages=(Package("jq-1-1.x86_64"),), layered_commit="b" * 64)
+    assert state.commit == "b" * 64
+    assert msgspec.structs.replace(state, layered_commit=None).commit == "a" * 64
