@@ -19,6 +19,8 @@ _QUEUED = 'Changes queued for next boot. Run "systemctl reboot" to start a reboo
 
 def tell(result: Result) -> None:
     """The outcome in a few lines: what changed, and what to do next."""
+    for note in result.notes:
+        click.echo(f"Note: {note}", err=True)
     if not result.changes:
         click.echo(result.message or "No change.")
         return
@@ -75,4 +77,3 @@ def _lines(change: Payload) -> Iterator[str]:
                 if replaced:
                     yield f"{title}:"
                     yield from (f"  {each.old.nevra} -> {each.new.nevra}" for each in replaced)
-            yield from (f"Note: {note}" for note in change.notes)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli import changing
+from cli.reading import journal_path
 
 
 @click.command("rollback")
@@ -22,14 +23,18 @@ def command(ctx: click.Context, /, transaction: str | None, to: str | None, **gi
     """
     if transaction and to:
         raise click.UsageError("Say a transaction or --to TIME, not both.")
+    from journal.store import Journal
     from layering import operations
     from projections import points
 
     now = datetime.now().astimezone()
-    point = transaction or to
-    if point and not points.is_number(point):
-        if transaction:
-            raise click.UsageError(f"{point!r} is no transaction: say N, last or last-1, or --to TIME.")
-        points.instant(point, now)  # a usage error is told before anything is recorded
+    if to:
+        points.instant(to, now)  # a usage error is told before anything is recorded
+    if transaction and not points.is_number(transaction):
+        raise click.UsageError(f"{transaction!r} is no transaction: say N, last or last-1, or --to TIME.")
+    path = journal_path(ctx)
+    last = Journal.open(path).transactions if path.exists() else None
     arguments = (transaction,) if transaction else ()
-    return changing.run(ctx, "rollback", arguments, operations.rollback(point, now), {**given, "to": to})
+    return changing.run(
+        ctx, "rollback", arguments, operations.rollback(transaction or to, now, last), {**given, "to": to}
+    )

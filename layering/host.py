@@ -53,6 +53,7 @@ class Result(msgspec.Struct, frozen=True):
     """What came of a changing verb. transaction: None for a dry run, which is not recorded.
 
     changes: the events that it recorded, or would have. staged: whether the deployment waits for the next boot.
+    notes: what the administrator should hear of, one sentence each.
     """
 
     before: HostState
@@ -60,6 +61,7 @@ class Result(msgspec.Struct, frozen=True):
     changes: tuple[Payload, ...]
     transaction: Transaction | None
     message: str | None = None
+    notes: tuple[str, ...] = ()
     staged: bool = False
     deployed: bool = False
 
@@ -111,7 +113,7 @@ class Host:
         state = sync.present(self.sysroot, journal)
         with self._work(state, journal, options) as work:
             decision = decide(work)
-        return Result(state, decision.target, decision.changes(state), None, decision.message)
+        return Result(state, decision.target, decision.changes(state), None, decision.message, decision.notes)
 
     def _perform(self, invocation: Invocation, decide: Decide, options: Options) -> Result:
         recorder = Recorder(self.journal_path, self.context, self.clock)
@@ -143,7 +145,7 @@ class Host:
         def result(target: HostState, changes: tuple[Payload, ...], **more: object) -> Result:
             number = journal.number_of(uuid) or 0
             transaction = tell(points.events_of(journal, number))
-            return Result(state, target, changes, transaction, **more)  # type: ignore[arg-type]
+            return Result(state, target, changes, transaction, notes=decision.notes, **more)  # type: ignore[arg-type]
 
         if options.download_only:
             work.fetch(decision)

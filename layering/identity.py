@@ -23,7 +23,12 @@ def context(arguments: Sequence[str]) -> Context:
 
 def command_line(arguments: Sequence[str]) -> str:
     """The command as it was typed, quoted for a shell; user names and passwords in URLs are left out."""
-    return _CREDENTIALS.sub("***", shlex.join(["layer", *arguments]))
+    return without_credentials(shlex.join(["layer", *arguments]))
+
+
+def without_credentials(text: str) -> str:
+    """The text with the user names and passwords of its URLs left out: nothing else of it is secret."""
+    return _CREDENTIALS.sub("***", text)
 
 
 def tool_version() -> str:

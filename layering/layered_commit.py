@@ -1,31 +1,75 @@
-"""The layered commit (stub: signatures are final)."""
+"""The layered commit: base + packages, a function of its inputs and of nothing else.
+
+The same layer key gives the same commit checksum on any machine at any time; a key that is in the repository already
+is never built again. Each layered commit is held by the ref `layer/key/KEY`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+import functools
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import gi
 import msgspec
-from gi.repository import OSTree
+import rpm
 
-from layering.pkgcache import CachedPackage
+gi.require_version("OSTree", "1.0")
+from gi.repository import GLib, OSTree  # noqa: E402
+
+from journal.events import Package  # noqa: E402
+from layering.commit_tree import CHUNK, read_text  # noqa: E402
+from layering.errors import BaseError, LayeringError  # noqa: E402
+from layering.graft import graft  # noqa: E402
+from layering.pkgcache import CachedPackage  # noqa: E402
+from layering.rpmdb import (  # noqa: E402
+    checkout_rpmdb,
+    coloured_owner_of,
+    database_files,
+    install,
+    package_list,
+    rpmdb_directory,
+)
+from layering.trees import lookup  # noqa: E402
+
+FORMAT = 1
+"""Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""
+
+KEY_PREFIX = "layer/key"
+
+_CLIENT_LAYER_VERSION = 6  # of rpm-ostree's metadata, all of whose keys are below
+_OF_THE_BASE = ("ostree.bootable", "ostree.linux", "version")
 
 
 class Engine(msgspec.Struct, frozen=True):
+    """What makes layers: our format, librpm's and SQLite's versions."""
+
     format: int
     librpm: str
     sqlite: str
 
 
 class LayerInputs(msgspec.Struct, frozen=True):
+    """Everything that a layered commit is a function of.
+
+    base: commit checksum. packages: NEVRA and SHA-256 of the RPM. policy: checksum of the
+    SELinux policy, None for none.
+    """
+
     base: str
     packages: tuple[tuple[str, str], ...]
+    engine: Engine
     policy: str | None = None
     options: dict[str, str] = {}
-    engine: Engine | None = None
 
 
 class Composed(msgspec.Struct, frozen=True):
+    """A layered commit in the repository. notes: what was left out of it. reused: it was there already."""
+
     commit: str
     key: str
     notes: tuple[str, ...] = ()
@@ -33,14 +77,217 @@ class Composed(msgspec.Struct, frozen=True):
 
 
 class BaseFacts(msgspec.Struct, frozen=True):
+    """What a base commit says of itself. timestamp: seconds since the epoch. os_release: see os-release(5)."""
+
     commit: str
     version: str | None
     timestamp: int
     os_release: dict[str, str]
 
 
-def this_engine() -> Engine: raise NotImplementedError
-def layer_key(inputs: LayerInputs) -> str: raise NotImplementedError
-def find_layer(repo: OSTree.Repo, key: str) -> Composed | None: raise NotImplementedError
-def base_facts(repo: OSTree.Repo, commit: str) -> BaseFacts: raise NotImplementedError
-def compose(repo: OSTree.Repo, inputs: LayerInputs, packages: Sequence[CachedPackage], scratch: Path) -> Composed: raise NotImplementedError
+def layer_inputs(
+    base: str, packages: Iterable[Package], policy: str | None = None, options: dict[str, str] | None = None
+) -> LayerInputs:
+    """The inputs of a layer of these packages, made by this engine. Every package's checksum has to be known."""
+    pairs = sorted((package.nevra, package.sha256 or "") for package in packages)
+    return LayerInputs(base, tuple(pairs), this_engine(), policy, dict(options or {}))
+
+
+def canonical_inputs(inputs: LayerInputs) -> str:
+    """The inputs as JSON: keys and packages sorted, no spaces."""
+    plain = msgspec.to_builtins(inputs)
+    plain["packages"] = sorted(plain["packages"])
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def layer_key(inputs: LayerInputs) -> str:
+    """The SHA-256, hex, of the inputs as canonical JSON. Pure."""
+    return hashlib.sha256(canonical_inputs(inputs).encode()).hexdigest()
+
+
+@functools.cache
+def this_engine() -> Engine:
+    """The engine of this process; SQLite's version is that of the library that librpm is linked with."""
+    try:
+        library = ctypes.CDLL("libsqlite3.so.0")
+        library.sqlite3_libversion.restype = ctypes.c_char_p
+        sqlite = library.sqlite3_libversion().decode()
+    except OSError:
+        sqlite = "none"
+    return Engine(FORMAT, rpm.__version__, sqlite)
+
+
+def find_layer(repo: OSTree.Repo, key: str) -> Composed | None:
+    """The layered commit with this key, where the repository has it whole."""
+    try:
+        _, commit = repo.resolve_rev(f"{KEY_PREFIX}/{key}", True)
+        if commit is None:
+            return None
+        _, variant, state = repo.load_commit(commit)
+        repo.read_commit(commit)  # its root is there
+    except GLib.Error:
+        return None
+    metadata = variant.get_child_value(0)
+    if state != OSTree.RepoCommitState.NORMAL or _text(metadata, "layer.key") != key:
+        return None
+    notes = metadata.lookup_value("layer.notes", GLib.VariantType("as"))
+    return Composed(commit, key, tuple(notes.unpack() if notes else ()), reused=True)
+
+
+def base_facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
+    """What the commit says of itself.
+
+    Raises:
+        BaseError: it is not in the repository.
+    """
+    try:
+        _, variant, _ = repo.load_commit(commit)
+        release = _os_release(repo, commit)
+    except GLib.Error as error:
+        raise BaseError(f"base commit {commit} is not in the repository: {error.message}") from error
+    version = _text(variant.get_child_value(0), "version")
+    return BaseFacts(commit, version, int(OSTree.commit_get_timestamp(variant)), release)
+
+
+def compose(repo: OSTree.Repo, inputs: LayerInputs, packages: Sequence[CachedPackage], scratch: Path) -> Composed:
+    """Find the layered commit of these inputs, or write it, in one transaction of the repository.
+
+    Args:
+        packages: those that `inputs` names, from the cache.
+        scratch: a directory to work in; what is made there is gone afterwards.
+
+    Raises:
+        FileConflict, ImportRefused: the packages can't be laid on this base.
+        CacheBroken: a cached package is damaged and was dropped: import it again and repeat.
+        BaseError: the base is not in the repository, or has no rpmdb.
+        LayeringError: librpm or the repository failed.
+    """
+    key = layer_key(inputs)
+    if found := find_layer(repo, key):
+        return found
+    if sorted((package.nevra, package.package.sha256) for package in packages) != sorted(inputs.packages):
+        raise LayeringError("the packages to lay are not those that the layer key is made from")
+    facts = base_facts(repo, inputs.base)
+    repo.prepare_transaction()
+    try:
+        with tempfile.TemporaryDirectory(dir=scratch, prefix="layer-") as directory:
+            composed = _write(repo, inputs=inputs, key=key, facts=facts, packages=packages, scratch=Path(directory))
+        repo.commit_transaction()
+    except GLib.Error as error:
+        repo.abort_transaction()
+        raise LayeringError(f"the layered commit could not be written: {error.message}") from error
+    except BaseException:
+        repo.abort_transaction()
+        raise
+    return composed
+
+
+def _write(
+    repo: OSTree.Repo,
+    *,
+    inputs: LayerInputs,
+    key: str,
+    facts: BaseFacts,
+    packages: Sequence[CachedPackage],
+    scratch: Path,
+) -> Composed:
+    untouched = scratch / "base"
+
+    def base_owner(path: str) -> tuple[str, int] | None:
+        if not untouched.exists():
+            checkout_rpmdb(repo, inputs.base, untouched)
+        return coloured_owner_of(untouched, path)
+
+    timestamp = max([facts.timestamp, *(package.build_time for package in packages)])
+    root = scratch / "root"
+    checkout_rpmdb(repo, inputs.base, root)
+    grafted = graft(repo, inputs.base, packages, base_owner)
+    install(root, [package.prefix for package in packages], timestamp)
+    _replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root))
+    metadata = _metadata(
+        repo, inputs=inputs, key=key, packages=packages, notes=grafted.notes, everything=package_list(root)
+    )
+    _, tree = repo.write_mtree(grafted.tree)
+    _, commit = repo.write_commit_with_time(inputs.base, "Layered commit", "", metadata, tree, timestamp)
+    repo.transaction_set_ref(None, f"{KEY_PREFIX}/{key}", commit)
+    return Composed(commit, key, grafted.notes)
+
+
+def _replace_rpmdb(repo: OSTree.Repo, tree: OSTree.MutableTree, directory: str, files: Iterable[Path]) -> None:
+    """Put the database's files where the base has them, with the mode, owner and attributes they have there."""
+    for name in directory.split("/"):
+        tree = lookup(tree, name)
+    for path in files:
+        uid, gid, mode, attributes = 0, 0, 0o100644, None
+        there = lookup(tree, path.name)
+        if isinstance(there, str):
+            _, _, info, attributes = repo.load_file(there)
+            uid, gid, mode = (info.get_attribute_uint32(f"unix::{key}") for key in ("uid", "gid", "mode"))
+        writer = repo.write_regfile(None, uid, gid, mode, path.stat().st_size, attributes)
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                writer.write_all(chunk)
+        tree.replace_file(path.name, writer.finish())
+
+
+def _metadata(
+    repo: OSTree.Repo,
+    *,
+    inputs: LayerInputs,
+    key: str,
+    packages: Iterable[CachedPackage],
+    notes: Sequence[str],
+    everything: list[tuple[str, str, str, str, str]],
+) -> GLib.Variant:
+    """Ours under `layer.`, and all that rpm-ostree's and bootc's tools read from a client-side layer."""
+    canonical = canonical_inputs(inputs)
+    names = sorted({package.nevra.rsplit("-", 2)[0] for package in packages})
+    values = {
+        "layer.base": GLib.Variant("s", inputs.base),
+        "layer.inputs": GLib.Variant("s", canonical),
+        "layer.key": GLib.Variant("s", key),
+        "layer.notes": GLib.Variant("as", list(notes)),
+        "rpmostree.clientlayer": GLib.Variant("b", True),
+        "rpmostree.clientlayer_version": GLib.Variant("u", _CLIENT_LAYER_VERSION),
+        "rpmostree.modules": GLib.Variant("as", []),
+        "rpmostree.packages": GLib.Variant("as", names),
+        "rpmostree.removed-base-packages": GLib.Variant("av", []),
+        "rpmostree.replaced-base-packages": GLib.Variant("a(vv)", []),
+        "rpmostree.replaced-base-remote-packages": GLib.Variant("a{sv}", {}),
+        "rpmostree.rpmdb.pkglist": _package_tuples(everything),
+        "rpmostree.state-sha512": GLib.Variant("s", hashlib.sha512(canonical.encode()).hexdigest()),
+    }
+    _, base, _ = repo.load_commit(inputs.base)
+    for name in _OF_THE_BASE:
+        if (value := base.get_child_value(0).lookup_value(name, None)) is not None:
+            values[name] = value
+    return GLib.Variant("a{sv}", dict(sorted(values.items())))
+
+
+def _package_tuples(packages: Iterable[Iterable[str]]) -> GLib.Variant:
+    # By hand: PyGObject's own conversion looks at the type of each string anew, which for an image's packages adds up.
+    string = GLib.Variant.new_string
+    tuples = [GLib.Variant.new_tuple(*map(string, package)) for package in packages]
+    return GLib.Variant.new_array(GLib.VariantType("(sssss)"), tuples)
+
+
+def _text(metadata: GLib.Variant, key: str) -> str | None:
+    value = metadata.lookup_value(key, GLib.VariantType("s"))
+    return None if value is None else str(value.get_string())
+
+
+def _os_release(repo: OSTree.Repo, commit: str) -> dict[str, str]:
+    places = ("usr/lib/os-release", "usr/etc/os-release", "etc/os-release")
+    texts = (read_text(repo, commit, place) for place in places)
+    return parse_os_release(next((text for text in texts if text is not None), ""))
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Assignments as in os-release(5): NAME=value, shell quotes taken off."""
+    found = {}
+    for line in text.splitlines():
+        name, equals, value = line.strip().partition("=")
+        if equals and not name.startswith("#"):
+            quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
+            found[name] = value[1:-1].replace('\\"', '"').replace("\\$", "$") if quoted else value
+    return found

@@ -47,14 +47,14 @@ class Decision:
 
     target: its layered commit is None until it is composed, or if there is nothing to layer. message: what to say
     where it comes out that nothing changes. etc_from: the deployment whose /etc to take on. layer: how the commit
-    came about, for `LayerCommitted`. provided: spec -> NEVRA of the base, for requests that the base meets.
+    came about, for `LayerCommitted`. notes: what the administrator should hear of, one sentence each.
     """
 
     target: HostState
     message: str | None = None
     etc_from: str | None = None
     layer: dict[str, object] = field(default_factory=dict)
-    provided: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def changes(self, state: HostState) -> tuple[Payload, ...]:
         """The events that lead there from this state."""
@@ -124,7 +124,8 @@ class Work:
             PackagesNotFound, ResolveError, RepositoryError: it can't be met.
         """
         packages: tuple[Package, ...] = ()
-        provided: dict[str, str] = {}
+        provided: set[str] = set()
+        notes: tuple[str, ...] = ()
         if goal.wanted:
             self.progress.step("Resolving dependencies")
             resolution = self.resolver(repo or self.repo, goal.base_commit).resolve(
@@ -136,7 +137,7 @@ class Work:
                 )
             )
             packages = plan.as_recorded((each.package for each in resolution.packages), self.state.packages)
-            provided = dict(resolution.provided_by_base)
+            provided, notes = set(resolution.provided_by_base), resolution.notes
         target = HostState(
             refspec=goal.refspec,
             base_commit=goal.base_commit,
@@ -151,7 +152,7 @@ class Work:
             target = msgspec.structs.replace(
                 target, layered_commit=self.state.layered_commit, layer_key=self.state.layer_key
             )
-        return Decision(target, message, provided=provided)
+        return Decision(target, message, notes=notes)
 
     def fetch(self, decision: Decision) -> list[CachedPackage]:
         """All packages of the decision in the package cache, downloaded and imported where they are not.
@@ -187,7 +188,7 @@ class Work:
         log.debug("layered", commit=composed.commit, key=composed.key, reused=composed.reused)
         engine = msgspec.json.encode(layered_commit.this_engine()).decode()
         layer: dict[str, object] = {"reused": composed.reused, "notes": composed.notes, "engine": engine}
-        return replace(decision, target=target, layer=layer)
+        return replace(decision, target=target, layer=layer, notes=(*decision.notes, *composed.notes))
 
     def restore(self, target: HostState, message: str) -> Decision:
         """A state of the past, exactly: its commit as it is, or built again from what was recorded.

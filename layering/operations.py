@@ -100,15 +100,18 @@ def deploy(revision: str) -> Decide:
     return decide
 
 
-def rollback(point: str | None, now: datetime) -> Decide:
-    """The state after a transaction or at an instant; without either, that of the previous deployment."""
+def rollback(point: str | None, now: datetime, last: int | None) -> Decide:
+    """The state after a transaction or at an instant; without either, that of the previous deployment.
+
+    last: the newest transaction when the verb was called: the rollback itself is one, too.
+    """
 
     def decide(work: Work) -> Decision:
         if point is None:
             return _previous(work)
         if work.journal is None:
             raise NoSuchPoint("Nothing was recorded on this host yet")
-        target = points.at(work.journal, points.position_of(work.journal, point, now)).host
+        target = points.at(work.journal, points.position_of(work.journal, point, now, last)).host
         if target is None:
             raise NoSuchPoint(f"The history has no state yet at {point}")
         on_disk = next((each for each in work.sysroot.deployments if each.id == target.deployment), None)

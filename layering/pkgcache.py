@@ -1,33 +1,239 @@
-"""The package cache (stub: signatures are final)."""
+"""The package cache: a child repository that holds each imported RPM as a commit. Deleting it loses nothing.
+
+It has no parent repository: an object that lived in the host's repository alone would vanish from the cache with the
+next prune of the deployment that brought it. Laying a package hardlinks the objects, so nothing is there twice.
+For the same reason nothing here is synced to disk: laying checks every object, and the layered commit is synced.
+"""
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+import gi
+import msgspec
 import rpm
-from gi.repository import OSTree
 
-from journal.events import Package
+gi.require_version("OSTree", "1.0")
+from gi.repository import Gio, GLib, OSTree  # noqa: E402
+
+from journal.events import Package  # noqa: E402
+from layering.errors import ChecksumMismatch  # noqa: E402
+from layering.payload import Attributes, import_payload  # noqa: E402
+from layering.rpmfile import RpmFile, header_of, read_rpm, refuse_scripts  # noqa: E402
+
+REF_PREFIX = "layer/pkg"
+_DIRECTORY = Path("ostree/repo/extensions/layer/pkgcache")
+_PLAIN = re.compile(rb"[A-Za-z0-9.-]")
+
+
+def cache_path(sysroot: Path) -> Path:
+    """Where the cache of a sysroot lies, beside rpm-ostree's own."""
+    return sysroot / _DIRECTORY
+
+
+def branch_of(nevra: str) -> str:
+    """rpm-ostree's name for a package's branch, NAME/EVR.ARCH: other characters are _HH, and _ is __."""
+    name, version, release = nevra.rsplit("-", 2)
+    return f"{_escape(name)}/{_escape(f'{version}-{release}')}"
+
 
 @dataclass(frozen=True)
 class CachedPackage:
+    """A package in the cache.
+
+    package: what it is and where it came from. commit: of its tree, in `repo`. attributes: what the tree can't say.
+    """
+
     package: Package
     commit: str
     repo: OSTree.Repo = field(repr=False, compare=False)
 
     @property
-    def prefix(self) -> bytes: raise NotImplementedError
+    def nevra(self) -> str:
+        return self.package.nevra
+
     @property
-    def header(self) -> rpm.hdr: raise NotImplementedError
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of its tree."""
+        return self.attributes.notes
+
+    @cached_property
+    def attributes(self) -> Attributes:
+        text = self._metadata.lookup_value("layer.attributes", None).get_string()
+        return msgspec.json.decode(text, type=Attributes)
+
+    @cached_property
+    def prefix(self) -> bytes:
+        """The RPM up to its payload: lead, signature header, header."""
+        return bytes(self._metadata.lookup_value("layer.prefix", None).get_data_as_bytes().get_data())
+
+    @cached_property
+    def header(self) -> rpm.hdr:
+        return header_of(self.prefix)
+
     @property
-    def notes(self) -> tuple[str, ...]: raise NotImplementedError
+    def build_time(self) -> int:
+        """Seconds since the epoch."""
+        _, commit = self.repo.load_variant(OSTree.ObjectType.COMMIT, self.commit)
+        return int(OSTree.commit_get_timestamp(commit))
+
+    @property
+    def policy(self) -> str:
+        """Checksum of the SELinux policy that its files are labelled with, empty where they have no labels."""
+        return str(self._metadata.lookup_value("layer.policy", None).get_string())
+
+    @property
+    def _metadata(self) -> GLib.Variant:
+        _, commit = self.repo.load_variant(OSTree.ObjectType.COMMIT, self.commit)
+        return commit.get_child_value(0)
 
 
 class PackageCache:
+    """The cache at `path`; it is made when the first package is imported."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
-    def find(self, package: Package) -> CachedPackage | None: raise NotImplementedError
-    def import_rpm(self, path: Path, package_hint: Package) -> CachedPackage: raise NotImplementedError
-    def packages(self) -> list[Package]: raise NotImplementedError
-    def retain(self, keep: set[Package]) -> int: raise NotImplementedError
+
+    def find(self, package: Package) -> CachedPackage | None:
+        """The package with this NEVRA and checksum; of any checksum, where `package` names none.
+
+        Its commit is whole and complete; objects that were damaged since are found when it is laid, see
+        `graft.CacheBroken`.
+        """
+        if not (self.path / "config").exists():
+            return None
+        branch = f"{REF_PREFIX}/{branch_of(package.nevra)}"
+        if package.sha256 is not None:
+            return self._load(f"{branch}/{package.sha256}", package)
+        _, refs = self._repo.list_refs_ext(branch, OSTree.RepoListRefsExtFlags.NONE)
+        found = (self._load(ref, package) for ref in sorted(refs))
+        return next((cached for cached in found if cached is not None), None)
+
+    def import_rpm(self, path: Path, package: Package) -> CachedPackage:
+        """Import an RPM, unless it is there already. `package` says what is expected, and where it came from.
+
+        Raises:
+            ChecksumMismatch: it is another package than the one that is named.
+            ScriptsRefused: it carries scripts that would have to run.
+            ImportRefused: it is damaged, or holds something that can't be layered.
+        """
+        read = read_rpm(path)
+        if read.nevra != package.nevra:
+            raise ChecksumMismatch(f"{path} holds {read.nevra}, not {package.nevra}")
+        if package.sha256 not in {None, read.sha256}:
+            raise ChecksumMismatch(f"{path}: SHA-256 of {read.nevra} is {read.sha256}, not {package.sha256}")
+        refuse_scripts(read.header)
+        known = msgspec.structs.replace(package, sha256=read.sha256)
+        return self.find(known) or self._import(read, known)
+
+    def packages(self) -> list[Package]:
+        """All that is in the cache."""
+        if not (self.path / "config").exists():
+            return []
+        _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
+        found = (self._load(ref, None) for ref in refs)
+        return sorted(cached.package for cached in found if cached is not None)
+
+    def forget(self, package: CachedPackage) -> None:
+        """Drop a package; its objects go with the next `retain`."""
+        branch = f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.package.sha256}"
+        self._repo.set_ref_immediate(None, branch, None, None)
+
+    def retain(self, keep: Collection[Package]) -> int:
+        """Drop all packages but those to keep (by NEVRA and checksum), and return how many bytes that freed."""
+        if not (self.path / "config").exists():
+            return 0
+        kept = {f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.sha256}" for package in keep}
+        _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
+        for ref in set(refs) - kept:
+            self._repo.set_ref_immediate(None, ref, None, None)
+        _, _, _, freed = self._repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0)
+        return int(freed)
+
+    @cached_property
+    def _repo(self) -> OSTree.Repo:
+        repo = OSTree.Repo.new(Gio.File.new_for_path(str(self.path)))
+        if not (self.path / "config").exists():
+            # What is laid is out of reach of users: a setuid file is in force on a deployment, not in a cache.
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.chmod(0o700)
+            shutil.rmtree(self.path, ignore_errors=True)
+            repo.create(OSTree.RepoMode.BARE)
+        else:
+            repo.open()
+        repo.set_disable_fsync(True)
+        return repo
+
+    def _load(self, ref: str, wanted: Package | None) -> CachedPackage | None:
+        repo = self._repo
+        try:
+            _, commit = repo.resolve_rev(ref, True)
+            if commit is None:
+                return None
+            repo.fsck_object(OSTree.ObjectType.COMMIT, commit)
+            _, variant, state = repo.load_commit(commit)
+        except GLib.Error:
+            return None
+        metadata = _texts(variant.get_child_value(0))
+        if state != OSTree.RepoCommitState.NORMAL or metadata is None:
+            return None
+        if wanted is not None and metadata["nevra"] != wanted.nevra:
+            return None
+        package = Package(
+            nevra=metadata["nevra"],
+            sha256=metadata["sha256"],
+            repository=(wanted and wanted.repository) or metadata["repository"] or None,
+            signed_by=(wanted and wanted.signed_by) or metadata["signed-by"] or None,
+        )
+        return CachedPackage(package, commit, repo)
+
+    def _import(self, read: RpmFile, package: Package) -> CachedPackage:
+        repo = self._repo
+        repo.prepare_transaction()
+        try:
+            root, attributes = import_payload(repo, read)
+            metadata = {
+                "layer.nevra": GLib.Variant("s", read.nevra),
+                "layer.sha256": GLib.Variant("s", read.sha256),
+                "layer.repository": GLib.Variant("s", package.repository or ""),
+                "layer.signed-by": GLib.Variant("s", package.signed_by or ""),
+                "layer.policy": GLib.Variant("s", ""),
+                "layer.attributes": GLib.Variant("s", msgspec.json.encode(attributes).decode()),
+                "layer.prefix": _bytes(read.prefix),
+            }
+            variant = GLib.Variant("a{sv}", metadata)
+            build_time = read.header[rpm.RPMTAG_BUILDTIME] or 0
+            _, commit = repo.write_commit_with_time(None, read.nevra, "", variant, root, build_time)
+            ref = f"{REF_PREFIX}/{branch_of(read.nevra)}/{read.sha256}"
+            repo.transaction_set_ref(None, ref, commit)
+            repo.commit_transaction()
+        except BaseException:
+            repo.abort_transaction()
+            raise
+        return CachedPackage(package, commit, repo)
+
+
+_KEYS = ("nevra", "sha256", "repository", "signed-by")
+
+
+def _texts(metadata: GLib.Variant) -> dict[str, str] | None:
+    values = {key: metadata.lookup_value(f"layer.{key}", GLib.VariantType("s")) for key in _KEYS}
+    return None if None in values.values() else {key: value.get_string() for key, value in values.items()}
+
+
+def _bytes(data: bytes) -> GLib.Variant:
+    return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(data), True)
+
+
+def _escape(text: str) -> str:
+    def one(byte: bytes) -> str:
+        if byte == b"_":
+            return "__"
+        return byte.decode() if _PLAIN.match(byte) else f"_{byte[0]:02X}"
+
+    return "".join(one(bytes([byte])) for byte in text.encode())

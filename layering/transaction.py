@@ -21,6 +21,7 @@ from journal.events import (
 from journal.identifiers import Clock, timestamp, uuid7
 from journal.store import Draft, Journal
 from layering.errors import Refused
+from layering.identity import without_credentials
 from projections.errors import NoSuchPoint
 from projections.host import HostState
 
@@ -50,7 +51,7 @@ class Recorder:
         """The event that opens a transaction, to be recorded."""
         return TransactionStarted(
             verb=invocation.verb,
-            arguments=invocation.arguments,
+            arguments=tuple(without_credentials(each) for each in invocation.arguments),
             options=invocation.options,
             message=invocation.message,
             pid=os.getpid(),
@@ -72,9 +73,9 @@ class Recorder:
 def outcome_of(error: BaseException) -> TransactionRefused | TransactionFailed:
     """How a transaction that ended with this error is recorded."""
     if isinstance(error, Refused | NoSuchPoint):
-        return TransactionRefused(error.id, error.message)
+        return TransactionRefused(error.id, without_credentials(error.message))
     if isinstance(error, LayerError):
-        return TransactionFailed(error.id, error.message)
+        return TransactionFailed(error.id, without_credentials(error.message))
     if isinstance(error, KeyboardInterrupt):
         return TransactionFailed("cancelled", "Cancelled")
-    return TransactionFailed("internal-error", f"{type(error).__name__}: {error}")
+    return TransactionFailed("internal-error", without_credentials(f"{type(error).__name__}: {error}"))

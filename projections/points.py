@@ -44,13 +44,15 @@ def is_number(text: str) -> bool:
     return text.isdecimal() or re.fullmatch(r"last(-\d+)?", text) is not None
 
 
-def number_of(journal: Journal, text: str) -> int | None:
+def number_of(journal: Journal, text: str, last: int | None = None) -> int | None:
     """The transaction that `N`, `last` or `last-1` names, None if the text is none of them.
+
+    last: the newest transaction when this was said, by default the newest of all.
 
     Raises:
         NoSuchPoint: there is no such transaction.
     """
-    last = journal.transactions
+    last = journal.transactions if last is None else last
     if text.isdecimal():
         number = int(text)
     elif match := re.fullmatch(r"last(?:-(\d+))?", text):
@@ -63,13 +65,13 @@ def number_of(journal: Journal, text: str) -> int | None:
     return number
 
 
-def position_of(journal: Journal, text: str, now: datetime) -> int:
+def position_of(journal: Journal, text: str, now: datetime, last: int | None = None) -> int:
     """The position that a transaction or an instant stands for: after it, or after the last one ended by then.
 
     Raises:
         BadPoint: the text is neither. NoSuchPoint: no such transaction, one without an end, or nothing ended by then.
     """
-    number = number_of(journal, text)
+    number = number_of(journal, text, last)
     if number is not None:
         position = journal.end_of(number)
         if position is None:

@@ -1,0 +1,71 @@
+"""Reading single paths out of a commit, through the links that lie on the way; nothing is checked out."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import gi
+
+gi.require_version("OSTree", "1.0")
+from gi.repository import Gio, GLib, OSTree  # noqa: E402
+
+LINKS_AT_MOST = 40
+"""As the kernel, path_resolution(7)."""
+
+CHUNK = 1 << 20
+"""Bytes read or written at a time."""
+
+
+def find_path(repo: OSTree.Repo, commit: str, path: str) -> OSTree.RepoFile | None:
+    """What the path (relative to the root) leads to in the commit, None for nothing or a circle of links."""
+    _, root, _ = repo.read_commit(commit)
+    here = root
+    todo = deque(path.split("/"))
+    links = 0
+    while todo:
+        name = todo.popleft()
+        if name in {"", "."}:
+            continue
+        if name == "..":
+            here = here.get_parent() or root
+            continue
+        child = here.get_child(name)
+        info = file_info(child)
+        if info is None:
+            return None
+        if info.get_file_type() != Gio.FileType.SYMBOLIC_LINK:
+            here = child
+            continue
+        target = str(info.get_symlink_target())
+        links += 1
+        if links > LINKS_AT_MOST:
+            return None
+        if target.startswith("/"):
+            here = root
+        todo.extendleft(reversed(target.split("/")))
+    return here
+
+
+def read_text(repo: OSTree.Repo, commit: str, path: str) -> str | None:
+    """The text of a small file in the commit, None where there is no such file."""
+    file = find_path(repo, commit, path)
+    info = file_info(file) if file is not None else None
+    if file is None or info is None or info.get_file_type() != Gio.FileType.REGULAR:
+        return None
+    _, content, _, _ = repo.load_file(file.get_checksum())
+    data = b""
+    while chunk := content.read_bytes(CHUNK).get_data():
+        data += chunk
+    return data.decode(errors="replace")
+
+
+def file_info(file: Gio.File) -> Gio.FileInfo | None:
+    """Type, name and link target of a file in a commit, None where it is not there."""
+    try:
+        return file.query_info("standard::*", Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None)
+    except GLib.Error as error:
+        if error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.NOT_FOUND) or error.matches(
+            Gio.io_error_quark(), Gio.IOErrorEnum.NOT_DIRECTORY
+        ):
+            return None
+        raise

@@ -1,0 +1,273 @@
+"""Package trees onto a base's tree, by its objects: no file of the base is read, written or even looked at.
+
+A directory that the base lacks is attached whole, by its checksum. Where both have it, entries are merged as librpm
+would have laid them: through the base's directory links, the same content once, anything else a conflict. The result
+does not depend on the order in which packages are named.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import gi
+
+gi.require_version("OSTree", "1.0")
+from gi.repository import OSTree  # noqa: E402
+
+from layering.accounts import Accounts, accounts_of  # noqa: E402
+from layering.commit_tree import LINKS_AT_MOST  # noqa: E402
+from layering.errors import FileConflict, ImportRefused  # noqa: E402
+from layering.objects import link_target, same_file  # noqa: E402
+from layering.package_tree import PackageTree  # noqa: E402
+from layering.paths import OUTSIDE  # noqa: E402
+from layering.payload import Owner  # noqa: E402
+from layering.pkgcache import CachedPackage  # noqa: E402
+from layering.trees import IMPLIED_MODE, join, lookup, metadata_checksum  # noqa: E402
+
+_FILE = OSTree.ObjectType.FILE
+_TREE = OSTree.ObjectType.DIR_TREE
+_META = OSTree.ObjectType.DIR_META
+_PREFERRED_COLOUR = 2  # ELF64, rpm's %_prefer_color
+
+BaseOwner = Callable[[str], tuple[str, int] | None]
+"""Who owns an absolute path in the base: NEVRA and file colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grafted:
+    """The tree to commit, still in memory. notes: what was left out of it."""
+
+    tree: OSTree.MutableTree
+    notes: tuple[str, ...]
+
+
+def graft(
+    repo: OSTree.Repo, base: str, packages: Sequence[CachedPackage], base_owner: BaseOwner = lambda _: None
+) -> Grafted:
+    """Lay the packages onto the base commit's tree, inside a transaction of the caller's.
+
+    Raises:
+        FileConflict: two owners want different things at one path; both are named.
+        ImportRefused: a path leads out of the image, or an owner is not known in it.
+        CacheBroken: a cached package is damaged.
+    """
+    return _Graft(repo, base, sorted(packages, key=lambda package: package.nevra), base_owner).run()
+
+
+class _Graft:
+    def __init__(self, repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage], base_owner: BaseOwner) -> None:
+        self.repo = repo
+        self.base = base
+        self.base_owner = base_owner
+        self.root = OSTree.MutableTree.new_from_commit(repo, base)
+        self.layers = [PackageTree(repo, package) for package in packages]
+        self._accounts: Accounts | None = None
+        # Directories that the layer made: their metadata, and the package that owns them, if one does.
+        self.made: dict[str, tuple[str, str | None]] = {}
+        # Who laid files where: directory to packages and what of theirs is there.
+        self.laid: defaultdict[str, list[tuple[PackageTree, str, dict[str, str]]]] = defaultdict(list)
+        usr = lookup(self.root, "usr")
+        has_usr_etc = isinstance(usr, OSTree.MutableTree) and lookup(usr, "etc") is not None
+        # A commit that has /etc alone is deployed as if it were /usr/etc, one that has both is not.
+        only_etc = lookup(self.root, "etc") is not None and not has_usr_etc
+        self.aliases = {"usr/etc": "/etc"} if only_etc else {"etc": "/usr/etc"}
+
+    def run(self) -> Grafted:
+        self._lay_links_first()
+        for layer in self.layers:
+            self._merge(layer, "", self.root, "")
+        self._write_tmpfiles()
+        notes = [f"{layer.package.nevra}: {note}" for layer in self.layers for note in layer.package.notes]
+        return Grafted(self.root, tuple(notes))
+
+    def _lay_links_first(self) -> None:
+        """Links that other paths of the layer lead through come before those paths, whoever brings them."""
+        directories = {path for layer in self.layers for path in layer.nodes}
+        for layer in self.layers:
+            for path in sorted(directories.intersection(layer.package.attributes.links)):
+                parent, _, name = path.rpartition("/")
+                tree, real = self._resolve(layer, parent)
+                checksum = layer.nodes[parent].files[name]
+                self._file(layer, path, checksum, tree, real)
+                self.laid[real].append((layer, parent, {name: checksum}))
+
+    def _merge(self, layer: PackageTree, path: str, tree: OSTree.MutableTree, real: str) -> None:
+        """Lay the package's directory `path` into the tree's directory `real`."""
+        node = layer.nodes[path]
+        for name, checksum in sorted(node.files.items()):
+            self._file(layer, join(path, name), checksum, tree, real)
+        self.laid[real].append((layer, path, node.files))
+        for name in node.directories:
+            self._directory(layer, join(path, name), tree, real)
+
+    def _directory(self, layer: PackageTree, path: str, tree: OSTree.MutableTree, real: str) -> None:
+        name = path.rpartition("/")[2]
+        here = join(real, name)
+        there = None if here in self.aliases else lookup(tree, name)
+        if there is None and path not in layer.rewritten and here not in self.aliases:
+            self._attach(layer, path, tree, here)
+            return
+        if isinstance(there, str) and path not in layer.implied and self._laid_by(real, name):
+            # Through a link of the base, yes; but two packages that own a path have to agree on what it is.
+            raise self._conflict(layer, here, "a link in")
+        if not isinstance(there, OSTree.MutableTree):
+            there, here = self._resolve(layer, name, real)
+        self._own_directory(layer, path, there, here)
+        self._merge(layer, path, there, here)
+
+    def _attach(self, layer: PackageTree, path: str, tree: OSTree.MutableTree, real: str) -> None:
+        node = layer.nodes[path]
+        _, made = tree.ensure_dir(real.rpartition("/")[2])
+        made.fill_empty_from_dirtree(self.repo, node.contents, node.metadata)
+        pending = [(path, real)]
+        while pending:
+            path, real = pending.pop()
+            node = layer.nodes[path]
+            layer.porter.bring(_TREE, node.contents)
+            layer.porter.bring(_META, node.metadata)
+            for checksum in node.files.values():
+                layer.porter.bring(_FILE, checksum)
+            self.made[real] = (node.metadata, None if path in layer.implied else layer.package.nevra)
+            self.laid[real].append((layer, path, node.files))
+            pending += [(join(path, name), join(real, name)) for name in node.directories]
+
+    def _own_directory(self, layer: PackageTree, path: str, tree: OSTree.MutableTree, real: str) -> None:
+        """A directory's mode and owner are those of the package that owns it; the base's stay as they are."""
+        if real not in self.made or path in layer.implied:
+            return
+        if owner := layer.owners.get(path):
+            metadata = metadata_checksum(self.repo, owner.mode, *self._numbers(layer, owner))
+        else:
+            metadata = layer.nodes[path].metadata
+            layer.porter.bring(_META, metadata)
+        before, nevra = self.made[real]
+        if nevra is not None and before != metadata:
+            raise FileConflict(
+                f"directory /{real} has one mode or owner in {nevra} and another in {layer.package.nevra}"
+            )
+        self.made[real] = (metadata, nevra or layer.package.nevra)
+        tree.set_metadata_checksum(metadata)
+
+    def _file(self, layer: PackageTree, path: str, checksum: str, tree: OSTree.MutableTree, real: str) -> None:
+        name = path.rpartition("/")[2]
+        if owner := layer.owners.get(path):
+            checksum = layer.porter.own(checksum, *self._numbers(layer, owner), owner.mode)
+        else:
+            layer.porter.bring(_FILE, checksum)
+        there = lookup(tree, name)
+        if there is None:
+            tree.replace_file(name, checksum)
+        elif isinstance(there, OSTree.MutableTree):
+            raise self._conflict(layer, join(real, name), "a directory in")
+        elif there != checksum and not same_file(self.repo, there, checksum):
+            self._settle(layer, path, checksum, tree, real)
+
+    def _settle(self, layer: PackageTree, path: str, checksum: str, tree: OSTree.MutableTree, real: str) -> None:
+        """Two files at one path: for rpm no conflict where one is 32-bit and the other 64-bit, which is preferred."""
+        name = path.rpartition("/")[2]
+        colours = (layer.colour(path), self._owner(real, name)[1])
+        if not all(colours) or colours[0] == colours[1]:
+            raise self._conflict(layer, join(real, name), "another file in")
+        if colours[0] == _PREFERRED_COLOUR:
+            tree.replace_file(name, checksum)
+
+    def _resolve(self, layer: PackageTree, path: str, start: str = "") -> tuple[OSTree.MutableTree, str]:
+        """The directory that a path leads to from `start`, a real directory; made where it is missing.
+
+        Raises:
+            ImportRefused: it leads in a circle, or out of the image.
+            FileConflict: a file is in the way.
+        """
+        stack = [(self.root, "")]
+        for name in filter(None, start.split("/")):
+            stack.append((lookup(stack[-1][0], name), join(stack[-1][1], name)))
+        todo = deque(path.split("/"))
+        links = 0
+        while todo:
+            name = todo.popleft()
+            tree, real = stack[-1]
+            here = join(real, name)
+            if name in {"", "."}:
+                continue
+            if name == "..":
+                stack.pop()
+                if not stack:
+                    raise ImportRefused(f"{layer.package.nevra}: a link leads /{join(start, path)} out of the image")
+                continue
+            there = lookup(tree, name)
+            if here not in self.aliases and not isinstance(there, str):
+                stack.append((there or self._make(tree, here), here))
+                continue
+            target = self.aliases.get(here) or self._link_target(layer, str(there), here)
+            links += 1
+            if links > LINKS_AT_MOST:
+                raise ImportRefused(f"{layer.package.nevra}: links lead /{join(start, path)} in a circle")
+            if target.startswith("/"):
+                stack = [(self.root, "")]
+            todo.extendleft(reversed(target.split("/")))
+        tree, real = stack[-1]
+        if any(f"{real}/".startswith(f"{outside}/") for outside in OUTSIDE):
+            raise ImportRefused(
+                f"{layer.package.nevra}: a link leads /{join(start, path)} to /{real}, which is not part of the image"
+            )
+        return tree, real
+
+    def _link_target(self, layer: PackageTree, checksum: str, real: str) -> str:
+        target = link_target(self.repo, checksum)
+        if target is None:
+            raise self._conflict(layer, real, "a file in")
+        return target
+
+    def _make(self, tree: OSTree.MutableTree, real: str) -> OSTree.MutableTree:
+        _, made = tree.ensure_dir(real.rpartition("/")[2])
+        metadata = metadata_checksum(self.repo, IMPLIED_MODE)
+        made.set_metadata_checksum(metadata)
+        self.made[real] = (metadata, None)
+        return made
+
+    def _write_tmpfiles(self) -> None:
+        """One fragment for each package name: packages of two architectures share theirs."""
+        fragments: defaultdict[str, set[str]] = defaultdict(set)
+        by_name: dict[str, PackageTree] = {}
+        for layer in self.layers:
+            if layer.package.attributes.tmpfiles:
+                name = layer.package.nevra.rsplit("-", 2)[0]
+                fragments[name].update(layer.package.attributes.tmpfiles)
+                by_name[name] = layer
+        for name, lines in sorted(fragments.items()):
+            tree, _ = self._resolve(by_name[name], "usr/lib/tmpfiles.d")
+            data = "".join(f"{line}\n" for line in sorted(lines)).encode()
+            checksum = self.repo.write_regfile_inline(None, 0, 0, 0o100644, None, data)
+            there = lookup(tree, f"pkg-{name}.conf")
+            taken = there is not None and there != checksum
+            tree.replace_file(f"pkg-{name}-layer.conf" if taken else f"pkg-{name}.conf", checksum)
+
+    def _numbers(self, layer: PackageTree, owner: Owner) -> tuple[int, int]:
+        if self._accounts is None:
+            self._accounts = accounts_of(self.repo, self.base)
+        nevra = layer.package.nevra
+        return self._accounts.uid(owner.user, nevra), self._accounts.gid(owner.group, nevra)
+
+    def _owner(self, real: str, name: str) -> tuple[str, int]:
+        """Who has the file that is in the way, and its colour."""
+        if laid := self._laid_by(real, name):
+            layer, path = laid
+            return layer.package.nevra, layer.colour(join(path, name))
+        host_path = f"/{join(real, name)}"
+        if host_path.startswith("/usr/etc/"):
+            host_path = host_path.removeprefix("/usr")
+        return self.base_owner(host_path) or ("the base", 0)
+
+    def _laid_by(self, real: str, name: str) -> tuple[PackageTree, str] | None:
+        """Which package of the layer brought a file, and from which of its directories."""
+        found = ((layer, path) for layer, path, files in self.laid[real] if name in files)
+        return next(found, None)
+
+    def _conflict(self, layer: PackageTree, real: str, what: str) -> FileConflict:
+        parent, _, name = real.rpartition("/")
+        owner, _ = self._owner(parent, name)
+        if real in self.made:
+            owner = self.made[real][1] or "another package"
+        return FileConflict(f"/{real} of {layer.package.nevra} is {what} {owner}")

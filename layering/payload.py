@@ -1,0 +1,244 @@
+"""From an RPM's payload straight into objects of an OSTree repository; nothing is unpacked to disk as a file.
+
+librpm walks the archive (any compression, stripped cpio), libostree writes the objects, one file at a time in constant
+memory. Modes, links and capabilities are as in the header. Owners are names there, and only the tree that the package
+is laid on knows their numbers: objects are written as root's, and what is not root's is remembered. Such files are
+kept without their setuid and setgid bits until then: never is there a setuid file of the wrong owner.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+import gi
+import msgspec
+import rpm
+
+gi.require_version("OSTree", "1.0")
+from gi.repository import GLib, OSTree  # noqa: E402
+
+from layering.capabilities import ATTRIBUTE, capability_attribute  # noqa: E402
+from layering.commit_tree import CHUNK  # noqa: E402
+from layering.errors import ImportRefused  # noqa: E402
+from layering.librpm import captured_log  # noqa: E402
+from layering.paths import Entry, Kind, Placement, place, refuse_kernel  # noqa: E402
+from layering.rpmfile import DIGESTS, RpmFile  # noqa: E402
+from layering.tmpfiles import Line, paths_of  # noqa: E402
+from layering.trees import Directory  # noqa: E402
+
+_INLINE = 1 << 18  # bytes; larger files are streamed
+_PERMISSIONS = 0o7777
+_SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
+_KINDS = {stat.S_IFREG: Kind.REGULAR, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
+
+
+class Owner(msgspec.Struct, frozen=True, array_like=True):
+    """A path that is not root:root; mode: all its permission bits, the cached object has none above 0777."""
+
+    path: str
+    user: str
+    group: str
+    mode: int
+
+
+class Attributes(msgspec.Struct, frozen=True):
+    """What a package's tree can't say.
+
+    implied: directories that its paths lead through and that it does not own. links: its symbolic links.
+    tmpfiles: lines for systemd-tmpfiles. notes: what was left out. All sorted, paths relative to the image's root.
+    """
+
+    owners: tuple[Owner, ...] = ()
+    implied: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    tmpfiles: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def import_payload(repo: OSTree.Repo, package: RpmFile) -> tuple[OSTree.RepoFile, Attributes]:
+    """Write the package's files as objects and return its tree, inside a transaction of the caller's.
+
+    Raises:
+        ImportRefused: a path, type, owner or name that can't be layered; or content that is not what the header says.
+    """
+    header = package.header
+    refuse_kernel(_names(package), header[rpm.RPMTAG_PROVIDENAME] or (), package.nevra)
+    reading = _Import(repo, package)
+    with captured_log() as log:
+        try:
+            for archive, file in _walk(package):
+                reading.take(archive, file)
+        except (rpm.error, OSError) as error:
+            reason = str(error)
+        else:
+            reason = ""
+    if reason:
+        raise ImportRefused(f"{package.nevra}: its payload is damaged: {log.text or reason}")
+    return reading.finish()
+
+
+class _Import:
+    """One package on its way into the repository."""
+
+    def __init__(self, repo: OSTree.Repo, package: RpmFile) -> None:
+        self.repo = repo
+        self.nevra = package.nevra
+        header = package.header
+        self.algorithm = DIGESTS.get(header[rpm.RPMTAG_FILEDIGESTALGO] or 1)
+        self.expected = {file.fx: file.name for file in rpm.files(header) if not file.fflags & rpm.RPMFILE_GHOST}
+        self.root = Directory()
+        self.owners: dict[str, Owner] = {}
+        self.lines: dict[str, Line] = {}
+        self.own_tmpfiles: set[str] = set()
+        self.notes: list[str] = []
+        self.waiting: dict[int, list[tuple[Entry, str]]] = {}
+
+    def take(self, archive: Any, file: Any) -> None:
+        """One entry of the archive: its content, if it carries any, comes with it."""
+        if self.expected.pop(file.fx, None) is None:
+            return  # a ghost
+        entry = entry_of(file, self.nevra)
+        placement = place(entry, self.nevra)
+        if placement.line:
+            self.lines.setdefault(placement.line.path, placement.line)
+        if placement.note:
+            self.notes.append(placement.note)
+        match entry.kind:
+            case Kind.DIRECTORY if placement.path is not None:
+                self._directory(entry, placement.path)
+            case Kind.SYMLINK if placement.path is not None:
+                self._symlink(entry, placement)
+            case Kind.REGULAR:
+                self._regular(archive, file, entry, placement.path)
+            case _:
+                pass
+
+    def finish(self) -> tuple[OSTree.RepoFile, Attributes]:
+        """The package's tree, once every entry was taken."""
+        if self.expected:
+            missing = next(iter(self.expected.values()))
+            raise ImportRefused(f"{self.nevra}: its payload lacks {missing}")
+        if any(self.waiting.values()):
+            entry = next(iter(self.waiting.values()))[0][0]
+            raise ImportRefused(f"{self.nevra}: its payload lacks the content of {entry.path}")
+        lines = [line for path, line in sorted(self.lines.items()) if path not in self.own_tmpfiles]
+        attributes = Attributes(
+            owners=tuple(sorted(self.owners.values(), key=lambda owner: owner.path)),
+            implied=tuple(sorted(self.root.implied())),
+            links=tuple(sorted(self.root.links())),
+            tmpfiles=tuple(line.render() for line in lines),
+            notes=tuple(self.notes),
+        )
+        return self.root.write(self.repo), attributes
+
+    def _directory(self, entry: Entry, path: str) -> None:
+        mode = self._own(entry, path)
+        self.root.descend(path, self.nevra).mode = mode
+
+    def _symlink(self, entry: Entry, placement: Placement) -> None:
+        assert placement.path is not None  # noqa: S101 - the caller has looked
+        self._own(entry, placement.path)
+        checksum = self.repo.write_symlink(None, 0, 0, None, placement.target)
+        self.root.put(placement.path, checksum, self.nevra, link=True)
+
+    def _regular(self, archive: Any, file: Any, entry: Entry, path: str | None) -> None:
+        """A file, or one name of a set of hardlinks: the payload is on the last of them."""
+        inode = min(other.fx for other in file.links) if file.nlink > 1 else file.fx
+        names = self.waiting.pop(inode, [])
+        if path is not None:
+            names.append((entry, path))
+        if not archive.hascontent():
+            if file.nlink > 1:
+                self.waiting[inode] = names
+                return
+            if file.size:
+                raise ImportRefused(f"{self.nevra}: its payload lacks the content of {entry.path}")
+        if not names:
+            return  # left out: librpm skips its content
+        self._content(archive, file, names)
+
+    def _content(self, archive: Any, file: Any, names: list[tuple[Entry, str]]) -> None:
+        modes = {self._own(entry, path) for entry, path in names}
+        if len(modes) > 1:
+            raise ImportRefused(f"{self.nevra}: {file.name} is hardlinked under different owners or modes")
+        mode = modes.pop()
+        attributes = self._capabilities(file)
+        if file.size <= _INLINE:
+            data = b"".join(self._read(archive, file))
+            checksum = self.repo.write_regfile_inline(None, 0, 0, stat.S_IFREG | mode, attributes, data)
+            if any(path.startswith("usr/lib/tmpfiles.d/") for _, path in names):
+                self.own_tmpfiles |= paths_of(data.decode(errors="replace"))
+        else:
+            writer = self.repo.write_regfile(None, 0, 0, stat.S_IFREG | mode, file.size, attributes)
+            for chunk in self._read(archive, file):
+                writer.write_all(chunk)
+            checksum = writer.finish()
+        for _, path in names:
+            self.root.put(path, checksum, self.nevra)
+
+    def _read(self, archive: Any, file: Any) -> Iterator[bytes]:
+        """The content, which is to be as long as the header says and to have its digest."""
+        digest = hashlib.new(self.algorithm, usedforsecurity=False) if self.algorithm and file.digest else None
+        left = file.size
+        while left and (chunk := archive.read(min(left, CHUNK))):
+            left -= len(chunk)
+            if digest:
+                digest.update(chunk)
+            yield chunk
+        if left:
+            raise ImportRefused(f"{self.nevra}: {file.name} is shorter than the header says ({file.size} bytes)")
+        if digest and digest.hexdigest() != file.digest:
+            raise ImportRefused(f"{self.nevra}: the content of {file.name} does not have its {self.algorithm} digest")
+
+    def _own(self, entry: Entry, path: str) -> int:
+        """Remember who owns it, and return the mode that the cached object gets."""
+        if entry.user == entry.group == "root":
+            return entry.mode
+        self.owners[path] = Owner(path, entry.user, entry.group, entry.mode)
+        return entry.mode & ~_SPECIAL_BITS
+
+    def _capabilities(self, file: Any) -> GLib.Variant | None:
+        try:
+            value = capability_attribute(file.caps)
+        except ValueError as error:
+            raise ImportRefused(f"{self.nevra}: capabilities of {file.name}: {error}") from error
+        if value is None:
+            return None
+        return GLib.Variant("a(ayay)", [(ATTRIBUTE.encode() + b"\0", value)])
+
+
+def _walk(package: RpmFile) -> Iterator[tuple[Any, Any]]:
+    header = package.header
+    file = rpm.fd.open(str(package.path))
+    file.seek(len(package.prefix), 0)
+    # gzip where the tag is missing, as in librpm: it reads what is not compressed as it is.
+    payload = rpm.fd.open(file, flags=header[rpm.RPMTAG_PAYLOADCOMPRESSOR] or "gzip")
+    archive = rpm.files(header).archive(payload)
+    for entry in archive:
+        yield archive, entry
+
+
+def _names(package: RpmFile) -> list[str]:
+    return [file.name for file in rpm.files(package.header)]
+
+
+def entry_of(file: Any, nevra: str) -> Entry:
+    """The header's word on a path.
+
+    Raises:
+        ImportRefused: not a file, directory or link; or a name that OSTree, which knows UTF-8 alone, can't hold.
+    """
+    kind = _KINDS.get(stat.S_IFMT(file.mode & 0xFFFF))
+    for text in (file.name, file.linkto or "", file.user, file.group):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raw = text.encode(errors="surrogateescape")
+            raise ImportRefused(f"{nevra}: {raw!r} is not UTF-8, as OSTree's file names have to be") from None
+    if kind is None:
+        raise ImportRefused(f"{nevra}: {file.name} is a device, a fifo or a socket: it can't be layered")
+    mode = file.mode & _PERMISSIONS
+    return Entry(file.name, kind, mode, file.user, file.group, file.linkto or "")

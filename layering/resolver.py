@@ -1,0 +1,143 @@
+"""Package resolution: what goes in, what comes out, and the protocol that dnf (or later libdnf5) is behind.
+
+Nothing here knows dnf: planning, the transaction and their tests import this module alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from journal.events import Package, Request
+from layering.plan import Policy
+from layering.progress import Progress
+
+LOCAL = "@local"
+"""`Package.repository` of an RPM that came as a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """All that a resolution may look at; nothing else of the host is read, nothing but `cache_dir` is written.
+
+    root: scratch directory that holds a private copy of the base's rpmdb at usr/share/rpm.
+    repos_dir, vars_dir: etc/yum.repos.d and etc/dnf/vars of the merge deployment.
+    etc_root: the merge deployment's directory; keys and certificates that .repo files name below /etc and /usr are
+        read there.
+    cache_dir: metadata and downloads. releasever, basearch: of the target tree, as dnf.conf(5) has them.
+    cacheonly: use what is cached, however old, and never the network.
+    """
+
+    root: Path
+    repos_dir: Path
+    vars_dir: Path
+    etc_root: Path
+    cache_dir: Path
+    releasever: str
+    basearch: str
+    cacheonly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is asked for.
+
+    requests: all of them, old and new, whether or not the base has them. One with a sha256 is a local RPM, whose
+        header is among `cached`.
+    kept: the packages that are layered already, as recorded.
+    cached: RPM files of kept packages and local RPMs, of which no more than lead, signature and header is read.
+    policy: `keep` leaves every kept package where it is and adds what requests still lack; `offline` has the base and
+        the kept packages alone, and drops what no request needs; `upgrade` takes the newest that repositories have.
+    """
+
+    requests: tuple[Request, ...]
+    kept: tuple[Package, ...] = ()
+    cached: Mapping[Package, Path] = field(default_factory=dict)
+    policy: Policy = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedPackage:
+    """A package of the layered set. download: it is not among the demand's cached ones.
+
+    The package's sha256 is None where the repository's metadata has a checksum of another kind: it is known when the
+    package is downloaded. A package that is cached is the very `Package` that the demand has it by.
+    """
+
+    package: Package
+    download: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The outcome.
+
+    packages: the layered set, sorted by NEVRA; never a package of the base.
+    provided_by_base: requests that the base meets by itself, spec to the NEVRA of the base's package.
+    required_by: NEVRA of a layered package to the NEVRAs of those that it is there for, sorted; only where there are.
+    notes: what the administrator should hear of, one sentence each.
+    """
+
+    packages: tuple[ResolvedPackage, ...] = ()
+    provided_by_base: Mapping[str, str] = field(default_factory=dict)
+    required_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def layered(self) -> tuple[Package, ...]:
+        """The packages alone."""
+        return tuple(each.package for each in self.packages)
+
+    @property
+    def to_download(self) -> tuple[Package, ...]:
+        """Those that are not cached."""
+        return tuple(each.package for each in self.packages if each.download)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Packages looked for by NEVRA and checksum. found: as asked for, and with the repository that has them now."""
+
+    found: tuple[Package, ...] = ()
+    missing: tuple[Package, ...] = ()
+
+
+class Resolver(Protocol):
+    """Resolves and downloads packages in one universe. To be closed when done with."""
+
+    def provided_by_base(self, specs: Iterable[str]) -> dict[str, str]:
+        """Those specs that the base meets, to the NEVRA of its package: by name, NEVRA, capability or path."""
+
+    def resolve(self, demand: Demand) -> Resolution:
+        """The layered set that meets the demand. No repository is loaded where none is needed.
+
+        Raises:
+            PackagesNotFound: all requests that nothing provides.
+            BaseWouldChange: only possible by removing or replacing packages of the base.
+            ResolveError: not possible at all.
+            RepositoryError: a repository's metadata is not to be had.
+        """
+
+    def locate(self, packages: Sequence[Package]) -> Located:
+        """Look for these very packages in the repositories, for building an old layer anew.
+
+        Raises:
+            RepositoryError: a repository's metadata is not to be had.
+        """
+
+    def download(self, packages: Sequence[Package], progress: Progress) -> dict[Package, Path]:
+        """Have the RPM files of resolved or located packages, checksums and signatures verified.
+
+        Returns:
+            Each package, now with its sha256 and, where its repository asks for signatures, signed_by; and its file:
+            within cache_dir, or where a `file://` repository has it.
+
+        Raises:
+            ChecksumMismatch: not the file that repository or journal name. SignatureError: unsigned, or not by a key
+            of the repository. RepositoryError: not to be had.
+        """
+
+    def close(self) -> None:
+        """Let go of all that is open."""

@@ -1,0 +1,154 @@
+"""One RPM file, read through librpm: what it is called, what it is made of, and which scripts it carries.
+
+Sources: rpm's docs/manual/format.md (lead, signature header, header, payload) and scriptlets in rpm-scriptlets(7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import rpm
+
+from layering.errors import ImportRefused, ScriptsRefused
+from layering.librpm import captured_log
+
+_CHUNK = 1 << 20
+
+# PGPHASHALGO_* of rpmpgp.h, as digests in a header are numbered.
+DIGESTS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
+
+# What a layer would have to run. %preun, %postun, %pretrans, %verifyscript, %triggerun and %triggerpostun never run.
+_SCRIPTS = (
+    ("%pre", rpm.RPMTAG_PREIN, rpm.RPMTAG_PREINPROG),
+    ("%post", rpm.RPMTAG_POSTIN, rpm.RPMTAG_POSTINPROG),
+    ("%posttrans", rpm.RPMTAG_POSTTRANS, rpm.RPMTAG_POSTTRANSPROG),
+)
+_TRIGGERS = (
+    ("%triggerprein", rpm.RPMTAG_TRIGGERFLAGS, rpm.RPMSENSE_TRIGGERPREIN),
+    ("%triggerin", rpm.RPMTAG_TRIGGERFLAGS, rpm.RPMSENSE_TRIGGERIN),
+    ("%filetriggerin", rpm.RPMTAG_FILETRIGGERFLAGS, rpm.RPMSENSE_TRIGGERIN),
+    ("%transfiletriggerin", rpm.RPMTAG_TRANSFILETRIGGERFLAGS, rpm.RPMSENSE_TRIGGERIN),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RpmFile:
+    """An RPM on disk.
+
+    nevra: NAME-[EPOCH:]VERSION-RELEASE.ARCH. sha256: of the whole file, hex. header: the main header.
+    prefix: the file up to its payload (lead, signature header, header): librpm reads it as it reads the file.
+    """
+
+    path: Path
+    nevra: str
+    sha256: str
+    header: rpm.hdr = field(repr=False, compare=False)
+    prefix: bytes = field(repr=False)
+
+
+def read_rpm(path: Path) -> RpmFile:
+    """Read an RPM's header and checksums, in constant memory beside the header; the payload is not unpacked.
+
+    The digests of header and payload are checked; who signed them is for the repository's rules to say.
+
+    Raises:
+        ImportRefused: not readable, not an RPM, damaged, or a source package.
+    """
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file.fileno(), str(path))
+            # librpm reads unbuffered: the offset now is where the payload starts.
+            length = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+            prefix = os.pread(file.fileno(), length, 0)
+            sha256 = _checksum(file, header, prefix, path)
+    except OSError as error:
+        raise ImportRefused(f"{path}: {error.strerror or error}") from error
+    if header.isSource():
+        raise ImportRefused(f"{path} is a source package: only binary packages can be layered")
+    return RpmFile(path, nevra_of(header), sha256, header, prefix)
+
+
+def header_of(prefix: bytes) -> rpm.hdr:
+    """The header out of an RPM's prefix, its digests taken on trust: they were checked when the RPM was read.
+
+    Raises:
+        ImportRefused: the bytes are not an RPM's.
+    """
+    with prefix_file(prefix) as file:
+        return _read_header(file.fileno(), "a cached header", trusted=True)
+
+
+@contextmanager
+def prefix_file(prefix: bytes) -> Iterator[BinaryIO]:
+    """The prefix as an anonymous file, for librpm and libsolv to read as an RPM without its payload."""
+    with os.fdopen(os.memfd_create("rpm-header"), "w+b", buffering=0) as file:
+        file.write(prefix)
+        file.seek(0)
+        yield file
+
+
+def nevra_of(header: rpm.hdr) -> str:
+    """NAME-[EPOCH:]VERSION-RELEASE.ARCH, the epoch left out where it is 0."""
+    return f"{header['name']}-{evr_of(header)}.{header['arch']}"
+
+
+def evr_of(header: rpm.hdr) -> str:
+    """[EPOCH:]VERSION-RELEASE, the epoch left out where it is 0."""
+    epoch = header["epoch"]
+    return f"{f'{epoch}:' if epoch else ''}{header['version']}-{header['release']}"
+
+
+def scripts_of(header: rpm.hdr) -> list[str]:
+    """The names of the scripts and triggers that installing the package would have to run, as in a spec."""
+    found = [name for name, body, program in _SCRIPTS if header[body] or header[program]]
+    return found + [name for name, tag, bit in _TRIGGERS if any(flags & bit for flags in header[tag] or ())]
+
+
+def refuse_scripts(header: rpm.hdr) -> None:
+    """Refuse a package whose scripts would have to run.
+
+    Raises:
+        ScriptsRefused: it carries some; they are named.
+    """
+    if found := scripts_of(header):
+        raise ScriptsRefused(f"{nevra_of(header)} carries scripts that would have to run: {', '.join(found)}")
+
+
+def _read_header(fd: int, name: str, *, trusted: bool = False) -> rpm.hdr:
+    transaction = rpm.TransactionSet()
+    flags = rpm.RPMVSF_MASK_NOSIGNATURES
+    transaction.setVSFlags(flags | rpm.RPMVSF_MASK_NODIGESTS if trusted else flags)
+    header = None
+    with captured_log() as log:
+        try:
+            header = transaction.hdrFromFdno(fd)
+        except rpm.error as error:
+            reason = str(error)
+        else:
+            reason = "no header"
+    if header is None:
+        # The log names the file descriptor's path, when it knows one.
+        raise ImportRefused(f"{name} is not a readable RPM: {log.text.replace(f'{name}: ', '') or reason}")
+    return header
+
+
+def _checksum(file: BinaryIO, header: rpm.hdr, prefix: bytes, path: Path) -> str:
+    """The SHA-256 of the whole file; on the way the payload's own digest is checked, where the header has one."""
+    whole = hashlib.sha256(prefix)
+    expected = (header[rpm.RPMTAG_PAYLOADDIGEST] or [""])[0]
+    algorithm = DIGESTS.get(header[rpm.RPMTAG_PAYLOADDIGESTALGO] or 0)
+    payload = hashlib.new(algorithm) if algorithm and expected else None
+    file.seek(len(prefix))
+    while chunk := file.read(_CHUNK):
+        whole.update(chunk)
+        if payload:
+            payload.update(chunk)
+    if payload and payload.hexdigest() != expected:
+        raise ImportRefused(f"{path} is damaged: its payload's {algorithm} is {payload.hexdigest()}, not {expected}")
+    return whole.hexdigest()

@@ -1,0 +1,73 @@
+"""Lines of tmpfiles.d(5), written and read: what an image says about the paths that are not part of it. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# What would end a field, or start a quote or an escape. In quotes all versions of systemd take \" and \\ and no other
+# escape; only the 7th field, which has no quotes, has had C escapes from the start.
+_UNSAFE = re.compile(r"[\s\"'\\\x00-\x1f\x7f]")
+_UNSAFE_IN_QUOTES = re.compile(r"[\"\\]")
+_LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_ESCAPE = re.compile(r"((?:\\x[0-9a-fA-F]{2})+)|\\(.)")
+_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
+_FIELD = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\S+")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Line:
+    """A directory (`d`) with its mode and owner, or a symbolic link (`L`) with its target."""
+
+    path: str
+    type: str
+    mode: int = 0
+    user: str = "-"
+    group: str = "-"
+    target: str = ""
+
+    def render(self) -> str:
+        """The line as tmpfiles.d(5) wants it, without its newline."""
+        if self.type == "L":
+            return f"L {_field(self.path)} - - - - {_argument(self.target)}"
+        return f"d {_field(self.path)} {self.mode:04o} {_field(self.user)} {_field(self.group)} - -"
+
+
+def paths_of(fragment: str) -> set[str]:
+    """The paths that a tmpfiles.d fragment speaks of."""
+    found = set()
+    for line in fragment.split("\n"):
+        fields = _FIELD.findall(line)
+        if len(fields) > 1 and not fields[0].startswith("#"):
+            found.add(_unescape(fields[1]).replace("%%", "%").rstrip("/") or "/")
+    return found
+
+
+def _field(text: str) -> str:
+    """One of the first six fields, in quotes where it needs them, and with what looks like a specifier (%) doubled."""
+    text = text.replace("%", "%%")
+    if not _UNSAFE.search(text):
+        return text
+    escaped = _UNSAFE_IN_QUOTES.sub(r"\\\g<0>", text)
+    return f'"{_LINE_BREAKS.sub(_c_escape, escaped)}"'
+
+
+def _argument(text: str) -> str:
+    """The seventh field, which takes the rest of the line: C escapes, no quotes; a lone - would be no argument."""
+    return r"\x2d" if text == "-" else _UNSAFE.sub(_c_escape, text).replace("%", "%%")
+
+
+def _c_escape(match: re.Match[str]) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in match[0].encode())
+
+
+def _unescape(field: str) -> str:
+    if len(field) > 1 and field[0] in "\"'" and field[-1] == field[0]:
+        field = field[1:-1]
+    return _ESCAPE.sub(_character, field)
+
+
+def _character(match: re.Match[str]) -> str:
+    if match[1]:
+        return bytes.fromhex(match[1].replace("\\x", "")).decode(errors="replace")
+    return _LETTERS.get(match[2], match[2])

@@ -1,0 +1,165 @@
+"""The package cache: what is in it is found by NEVRA and checksum, and all of it can be had again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from gi.repository import OSTree
+
+from journal.events import Package
+from layering.errors import ChecksumMismatch
+from layering.objects import CacheBroken
+from layering.pkgcache import CachedPackage, branch_of
+from layering.rpmfile import nevra_of
+from tests.acceptance.rpms import File, build_rpm, sha256
+from tests.layering.bases import Ground
+
+FOO = "foo-1.0-1.noarch"
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    return Ground(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("nevra", "branch"),
+    [
+        ("perl-4:5.16.3-291.el7.x86_64", "perl/4_3A5.16.3-291.el7.x86__64"),
+        ("foo-1.0-1.noarch", "foo/1.0-1.noarch"),
+        ("libstdc++-13.2.1-6.fc39.i686", "libstdc_2B_2B/13.2.1-6.fc39.i686"),
+        ("a-b-c_d-1.0~rc1^git-1.noarch", "a-b-c__d/1.0_7Erc1_5Egit-1.noarch"),
+    ],
+)
+def test_branches_are_named_as_rpm_ostrees(nevra: str, branch: str) -> None:
+    assert branch_of(nevra) == branch
+    assert OSTree.validate_rev(f"layer/pkg/{branch}/{'0' * 64}")
+
+
+def test_a_package_is_found_by_nevra_and_checksum(ground: Ground) -> None:
+    path = build_rpm(ground.directory, "foo", files={"/usr/bin/foo": "x\n"})
+    hint = Package(FOO, sha256(path), "updates", "abcd")
+    imported = ground.cache.import_rpm(path, hint)
+    assert imported.package == hint
+    found = ground.cache.find(Package(FOO, sha256(path)))
+    assert found == imported
+    assert nevra_of(found.header) == FOO
+    assert path.read_bytes().startswith(found.prefix)
+    assert ground.cache.find(Package(FOO)) == imported
+    assert ground.cache.find(Package(FOO, "0" * 64)) is None
+    assert ground.cache.find(Package("foo-1.1-1.noarch")) is None
+    assert ground.cache.find(Package("fo-1.0-1.noarch")) is None
+    assert ground.cache.packages() == [hint]
+
+
+def test_an_rpm_made_again_under_its_nevra_is_another_package(ground: Ground) -> None:
+    paths = [build_rpm(ground.directory / text, "foo", files={"/usr/bin/foo": text}) for text in ("one", "two")]
+    imported = [ground.cache.import_rpm(path, Package(FOO)) for path in paths]
+    assert imported[0].commit != imported[1].commit
+    assert [ground.cache.find(Package(FOO, sha256(path))) for path in paths] == imported
+    assert ground.cache.find(Package(FOO)) in imported
+
+
+def test_another_package_than_the_one_that_is_named_is_refused(ground: Ground) -> None:
+    path = build_rpm(ground.directory, "foo", files={})
+    with pytest.raises(ChecksumMismatch, match=f"SHA-256 of {FOO} is {sha256(path)}, not {'0' * 64}"):
+        ground.cache.import_rpm(path, Package(FOO, "0" * 64))
+    with pytest.raises(ChecksumMismatch, match=f"holds {FOO}, not bar-1.0-1.noarch"):
+        ground.cache.import_rpm(path, Package("bar-1.0-1.noarch"))
+    assert ground.cache.packages() == []
+
+
+def test_looking_makes_no_cache(ground: Ground) -> None:
+    assert ground.cache.find(Package(FOO, "0" * 64)) is None
+    assert ground.cache.packages() == []
+    assert ground.cache.retain([]) == 0
+    assert not ground.cache.path.exists()
+
+
+def test_the_cache_is_out_of_reach_of_users(ground: Ground) -> None:
+    ground.package("foo", {"/usr/bin/su": File("x", mode=0o4755)})
+    assert ground.cache.path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_package_is_unpacked_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ground.package("foo", {"/usr/bin/foo": "x\n"})
+    monkeypatch.setattr("layering.pkgcache.import_payload", None)
+    assert ground.package("foo", {"/usr/bin/foo": "x\n"}) == first
+
+
+def test_deleting_the_cache_loses_nothing(tmp_path: Path) -> None:
+    before = Ground(tmp_path / "before").package("foo", {"/usr/bin/foo": "x\n"})
+    shutil.rmtree(tmp_path / "before/ostree/repo/extensions")
+    after = Ground(tmp_path / "after").package("foo", {"/usr/bin/foo": "x\n"})
+    assert after.commit == before.commit
+
+
+def test_a_half_made_cache_is_made_anew(ground: Ground) -> None:
+    ground.cache.path.mkdir(parents=True)
+    (ground.cache.path / "objects").mkdir()
+    assert ground.package("foo", {}).nevra == FOO
+
+
+def test_a_damaged_commit_is_not_found(ground: Ground) -> None:
+    package = ground.package("foo", {"/usr/bin/foo": "x\n"})
+    os.truncate(object_path(ground, package.commit, "commit"), 30)
+    assert ground.cache.find(package.package) is None
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "altered"])
+@pytest.mark.parametrize("kind", ["file", "dirtree", "dirmeta"])
+def test_a_damaged_object_is_noticed_when_it_is_laid_and_healed_by_importing_again(
+    ground: Ground, damage: str, kind: str
+) -> None:
+    base = ground.base()
+    files = {"/usr/share/foo": File(directory=True, mode=0o711), "/usr/share/foo/data": "the data\n"}
+    package = ground.package("foo", files)
+    expected = ground.grafted(base, [package])
+    ground.repo.set_ref_immediate(None, "graft", None, None)
+    ground.repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0)
+    _, root, _ = package.repo.read_commit(package.commit)
+    directory = root.resolve_relative_path("usr/share/foo")
+    directory.ensure_resolved()
+    checksums = {
+        "file": directory.get_child("data").get_checksum(),
+        "dirtree": directory.tree_get_contents_checksum(),
+        "dirmeta": directory.tree_get_metadata_checksum(),
+    }
+    path = object_path(ground, checksums[kind], kind)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        os.truncate(path, 0)
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(CacheBroken, match=FOO) as caught:
+        ground.grafted(base, [package])
+    assert caught.value.package == package.package
+    assert ground.cache.find(package.package) is None
+    assert ground.grafted(base, [ground.package("foo", files)]) == expected
+    ground.fsck()
+
+
+def test_what_is_not_kept_goes_and_frees_its_space(ground: Ground) -> None:
+    kept, gone = ground.package("foo", {"/usr/bin/foo": "x\n"}), ground.package("bar", {"/usr/bin/bar": "y" * 99_999})
+    assert ground.cache.retain([kept.package]) > 99_999
+    assert ground.cache.packages() == [kept.package]
+    assert ground.cache.find(gone.package) is None
+    assert still_whole(kept)
+
+
+def test_a_package_that_is_forgotten_is_not_found(ground: Ground) -> None:
+    package = ground.package("foo", {})
+    ground.cache.forget(package)
+    assert ground.cache.find(package.package) is None
+
+
+def still_whole(package: CachedPackage) -> bool:
+    return bool(package.repo.read_commit(package.commit)[0])
+
+
+def object_path(ground: Ground, checksum: str, kind: str) -> Path:
+    return ground.cache.path / f"objects/{checksum[:2]}/{checksum[2:]}.{kind}"
