@@ -179,8 +179,7 @@ def base_path(package: int, index: int) -> str:
 def realistic_rpmdb(work: Path) -> Path:
     """An rpmdb of 400 packages that own 100,000 files between them."""
     files = {
-        f"p{package}": [base_path(package, index) for index in range(FILES_EACH)]
-        for package in range(RPMDB_PACKAGES)
+        f"p{package}": [base_path(package, index) for index in range(FILES_EACH)] for package in range(RPMDB_PACKAGES)
     }
     out = rpmbuild(work, "base", {path: "" for paths in files.values() for path in paths}, files)
     root = work / "rpmdb"

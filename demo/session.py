@@ -43,7 +43,8 @@ def tell(text: str) -> None:
 def play(shown: str, *command: str | Path, exits: int = 0) -> None:
     """Print the command, run it on our own terminal, and insist on its exit code."""
     show(f"$ {shown}")
-    code = subprocess.run(command, check=False, stderr=subprocess.STDOUT).returncode
+    # Without a keyboard: on a terminal no step may open a pager or wait for an answer.
+    code = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT).returncode
     if code:
         show(f"[exit code {code}]")
     if code != exits:

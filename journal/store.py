@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
@@ -21,7 +19,6 @@ from journal.codec import decode, encode
 from journal.errors import (
     EventRefused,
     JournalCorrupt,
-    JournalError,
     JournalForeign,
     JournalMissing,
     JournalNotWritable,
@@ -29,10 +26,10 @@ from journal.errors import (
     UnexpectedPosition,
 )
 from journal.events import OUTCOMES, Context, Event, Payload, TransactionStarted
+from journal.file import connect, create, told_as_errors
 
 APPLICATION_ID = 0x4C617972  # "Layr"
 SCHEMA_VERSION = 1
-BUSY_TIMEOUT_MS = 30_000
 
 _OUTCOME_TYPES = tuple(outcome.TYPE for outcome in OUTCOMES)
 # Spelled out, so that SQLite recognises the condition of the partial index.
@@ -69,8 +66,8 @@ class Journal:
         if not path.exists():
             raise JournalMissing(f"No journal at {path}: nothing was recorded on this host yet")
         mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
-        journal = cls(path, _connect(path, mode))
-        with _errors(path):
+        journal = cls(path, connect(path, mode))
+        with told_as_errors(path):
             journal._connection.execute("PRAGMA query_only = ON")
             journal._check()
         return journal
@@ -83,11 +80,11 @@ class Journal:
             JournalNotWritable: the file or its directory can't be written. And what `open` raises.
         """
         if not path.exists():
-            _create(path)
+            create(path)
         if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
             raise JournalNotWritable(f"The journal {path} is not writable", hint="Run the command as root.")
-        journal = cls(path, _connect(path, "rw"))
-        with _errors(path):
+        journal = cls(path, connect(path, "rw"))
+        with told_as_errors(path):
             if journal._check() < SCHEMA_VERSION:
                 from journal.schema import migrate
 
@@ -111,7 +108,7 @@ class Journal:
             UnexpectedPosition: `expected_position` is given and is not the tail.
             EventRefused: an event of an unknown or finished transaction, or an id that is taken.
         """
-        with _errors(self.path), self._immediate():
+        with told_as_errors(self.path), self._immediate():
             stored = [event for draft in drafts if (event := self._find(draft.event_id))]
             if stored:
                 return self._unless_different(stored, drafts)
@@ -140,7 +137,7 @@ class Journal:
 
     def save_snapshot(self, projection: str, position: int, state: str) -> None:
         """Keep a projection's state at a position, instead of any earlier one within the same thousand positions."""
-        with _errors(self.path), self._immediate():
+        with told_as_errors(self.path), self._immediate():
             self._connection.execute(
                 "DELETE FROM snapshots WHERE projection = ? AND position / 1000 = ? / 1000",
                 (projection, position),
@@ -169,12 +166,12 @@ class Journal:
 
     def root_hash_at(self, position: int) -> bytes:
         """RFC 6962 root over the records up to a position, 32 bytes."""
-        with _errors(self.path):
+        with told_as_errors(self.path):
             return merkle.root_hash(position, self._node)
 
     def transactions_by(self, position: int) -> int:
         """How many transactions had been started by a position."""
-        with _errors(self.path):
+        with told_as_errors(self.path):
             (number,) = self._connection.execute(
                 "SELECT max(transaction_number) FROM"
                 " (SELECT transaction_number FROM events WHERE position <= ? ORDER BY position DESC LIMIT 64)",
@@ -193,7 +190,7 @@ class Journal:
 
     def number_of(self, uuid: str) -> int | None:
         """Number of the transaction with this UUID, None where there is none."""
-        with _errors(self.path):
+        with told_as_errors(self.path):
             (number,) = self._connection.execute(
                 "SELECT max(transaction_number) FROM events WHERE transaction_uuid = ?", (uuid,)
             ).fetchone()
@@ -201,7 +198,7 @@ class Journal:
 
     def deployed_in(self, deployment: str) -> int | None:
         """Number of the transaction that ended with this deployment (STATEROOT-COMMIT.SERIAL), None for no one's."""
-        with _errors(self.path):
+        with told_as_errors(self.path):
             row = self._connection.execute(
                 "SELECT transaction_number FROM events WHERE type = 'transaction-committed'"
                 " AND json_extract(record, '$.payload.deployment') = ? ORDER BY position DESC LIMIT 1",
@@ -211,7 +208,7 @@ class Journal:
 
     def end_of(self, transaction: int) -> int | None:
         """Position of the outcome of a transaction, None where it has none or does not exist."""
-        with _errors(self.path):
+        with told_as_errors(self.path):
             (position,) = self._connection.execute(
                 f"SELECT max(position) FROM events WHERE transaction_number = ? AND +{_IS_OUTCOME}",
                 (transaction,),
@@ -220,7 +217,7 @@ class Journal:
 
     def end_by(self, instant: str) -> int | None:
         """Position of the last outcome recorded by that instant (as `timestamp` writes it), None before the first."""
-        with _errors(self.path):
+        with told_as_errors(self.path):
             row = self._connection.execute(
                 f"SELECT position FROM events WHERE recorded_at <= ? AND {_IS_OUTCOME}"
                 " ORDER BY recorded_at DESC, position DESC LIMIT 1",
@@ -231,7 +228,7 @@ class Journal:
     def records(self, after: int = 0, until: int | None = None) -> Iterator[tuple[int, str]]:
         """Position and stored text of the events with after < position <= until, in order."""
         last = self.position if until is None else until
-        with _errors(self.path):
+        with told_as_errors(self.path):
             yield from self._connection.execute(
                 "SELECT position, record FROM events WHERE position > ? AND position <= ? ORDER BY position",
                 (after, last),
@@ -239,7 +236,7 @@ class Journal:
 
     def snapshot(self, projection: str, at_most: int) -> tuple[int, str] | None:
         """The newest kept state of a projection at or before a position."""
-        with _errors(self.path):
+        with told_as_errors(self.path):
             row = self._connection.execute(
                 "SELECT position, state FROM snapshots WHERE projection = ? AND position <= ?"
                 " ORDER BY position DESC LIMIT 1",
@@ -274,7 +271,7 @@ class Journal:
             raise
 
     def _number(self, query: str) -> int:
-        with _errors(self.path):
+        with told_as_errors(self.path):
             (value,) = self._connection.execute(query).fetchone()
         return int(value or 0)
 
@@ -285,7 +282,7 @@ class Journal:
         return bytes(row[0])
 
     def _select(self, condition: str, values: tuple[int, ...]) -> Iterator[Event]:
-        with _errors(self.path):
+        with told_as_errors(self.path):
             for (record,) in self._connection.execute(f"SELECT record FROM events WHERE {condition}", values):
                 yield decode(record)
 
@@ -317,58 +314,3 @@ class Journal:
         if ended:
             raise EventRefused(f"Transaction {number} has its outcome already")
         return int(number)
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    with _errors(path):
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None)
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        return connection
-
-
-def _create(path: Path) -> None:
-    """Make an empty journal beside its place, and link it there: whoever comes second uses the first one's."""
-    from journal.schema import migrate
-
-    with _errors(path), contextlib.ExitStack() as stack:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent)))
-        connection = sqlite3.connect(scratch / path.name, isolation_level=None)
-        migrate(connection)
-        connection.close()
-        _sync(scratch / path.name)
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(scratch / path.name)
-        _sync(path.parent)
-        _sync(path.parent.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    """What SQLite and the file system say, in the terms of the error tree."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise JournalNotWritable(f"The journal {path} can't be used: {error}") from error
-    except sqlite3.IntegrityError as error:
-        raise EventRefused(f"The journal {path} refused the event: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise JournalCorrupt(
-            f"The journal {path} is corrupt: {error}", hint="Restore it from a copy; see docs/journal.md."
-        ) from error
-    except OSError as error:
-        raise JournalNotWritable(f"The journal {path} can't be written: {error.strerror or error}") from error
-    except JournalCorrupt as error:
-        if str(path) in error.message:
-            raise
-        raise JournalCorrupt(f"The journal {path} is corrupt: {error.message}", hint=error.hint) from error
-    except JournalError:
-        raise

@@ -33,7 +33,7 @@ class Resolving:
         self._provided = provided
         self._notes: list[str] = []
         self._requests = [each for each in demand.requests if each.spec not in provided]
-        self._known = {(each.nevra, each.sha256): each for each in (*demand.kept, *demand.cached)}
+        self._known = {(each.nevra, each.sha256): each for each in (*demand.cached, *demand.kept)}
         cached = {(each.nevra, each.sha256): universe.add_cached(path) for each, path in demand.cached.items()}
         self._cached = {key: package for key, package in cached.items() if str(package) not in self._base_nevras}
         wanted_files = {(each.spec, each.sha256) for each in self._requests if each.sha256}

@@ -15,6 +15,7 @@ from journal.events import Package, Payload, Request
 from journal.store import Journal
 from layering import base, layered_commit, nevra, plan
 from layering.errors import LayeringError, RepositoryError
+from layering.objects import CacheBroken
 from layering.pkgcache import CachedPackage, PackageCache
 from layering.plan import Goal
 from layering.progress import Progress
@@ -84,6 +85,11 @@ class Work:
         """The package cache of the sysroot."""
         return PackageCache(self.sysroot.path / "ostree/repo/extensions/layer/pkgcache")
 
+    @property
+    def metadata_cache(self) -> Path:
+        """Where repository metadata and downloads are kept: /var/cache/layer of the stateroot."""
+        return self.sysroot.path / "ostree/deploy" / self.sysroot.osname / "var/cache/layer"
+
     def resolver(self, repo: OSTree.Repo, base_commit: str) -> Resolver:
         """The resolver that sees this base, and the repositories of the merge deployment."""
         if base_commit not in self._resolvers:
@@ -100,11 +106,12 @@ class Work:
                     repos_dir=deployment / "etc/yum.repos.d",
                     vars_dir=deployment / "etc/dnf/vars",
                     etc_root=deployment,
-                    cache_dir=self.sysroot.path / "ostree/deploy" / self.sysroot.osname / "var/cache/layer",
+                    cache_dir=self.metadata_cache,
                     releasever=facts.releasever or base.facts(self.repo, self.state.commit or "").releasever,
                     basearch=host_architecture(),
                     cacheonly=self.cacheonly,
-                )
+                ),
+                self.progress,
             )
         return self._resolvers[base_commit]
 
@@ -168,6 +175,8 @@ class Work:
             self.progress.step("Importing packages", len(files))
             for package, path in files.items():
                 found[_same(missing, package)] = self.cache.import_rpm(path, package)
+                if path.is_relative_to(self.metadata_cache):
+                    path.unlink()  # all of it is in the package cache now
                 self.progress.advance(1)
         return [cached for cached in found.values() if cached]
 
@@ -177,13 +186,13 @@ class Work:
         if target.layered_commit or not target.packages:
             return decision
         composed = self._found(target)
-        packages = target.packages
         if composed is None:
-            cached = self.fetch(decision)
-            packages = plan.as_recorded((each.package for each in cached), self.state.packages)
-            target = msgspec.structs.replace(target, packages=packages)
-            self.progress.step("Composing the layered commit")
-            composed = layered_commit.compose(self.repo, self._inputs(target), cached, self.scratch)
+            try:
+                target, composed = self._compose(decision)
+            except CacheBroken as broken:
+                # What was damaged is gone from the cache now: have it again.
+                log.warning("package cache damaged", package=broken.package.nevra)
+                target, composed = self._compose(decision)
         target = msgspec.structs.replace(target, layered_commit=composed.commit, layer_key=composed.key)
         log.debug("layered", commit=composed.commit, key=composed.key, reused=composed.reused)
         engine = msgspec.json.encode(layered_commit.this_engine()).decode()
@@ -219,6 +228,13 @@ class Work:
                 hint="The engine has changed since: see the transaction's `engine`.",
             )
         return rebuilt
+
+    def _compose(self, decision: Decision) -> tuple[HostState, layered_commit.Composed]:
+        cached = self.fetch(decision)
+        packages = plan.as_recorded((each.package for each in cached), self.state.packages)
+        target = msgspec.structs.replace(decision.target, packages=packages)
+        self.progress.step("Composing the layered commit")
+        return target, layered_commit.compose(self.repo, self._inputs(target), cached, self.scratch)
 
     def _found(self, target: HostState) -> layered_commit.Composed | None:
         if any(each.sha256 is None for each in target.packages):

@@ -69,10 +69,10 @@ class Porter:
         """Write a file's object again for its real owner and with all its mode bits; return the new checksum."""
         self.check(OSTree.ObjectType.FILE, checksum)
         _, content, info, attributes = self.package.repo.load_file(checksum)
-        info.set_attribute_uint32("unix::uid", uid)
-        info.set_attribute_uint32("unix::gid", gid)
-        if info.get_file_type() == Gio.FileType.REGULAR:
-            info.set_attribute_uint32("unix::mode", stat.S_IFREG | mode)
+        if info.get_file_type() == Gio.FileType.SYMBOLIC_LINK:
+            return str(self.repo.write_symlink(None, uid, gid, attributes, info.get_symlink_target()))
+        for key, value in (("uid", uid), ("gid", gid), ("mode", stat.S_IFREG | mode)):
+            info.set_attribute_uint32(f"unix::{key}", value)
         _, stream, length = OSTree.raw_file_to_content_stream(content, info, attributes)
         _, written = self.repo.write_content(None, stream, length)
         return bytes(written).hex()

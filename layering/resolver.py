@@ -49,7 +49,8 @@ class Demand:
     kept: the packages that are layered already, as recorded.
     cached: RPM files of kept packages and local RPMs, of which no more than lead, signature and header is read.
     policy: `keep` leaves every kept package where it is and adds what requests still lack; `offline` has the base and
-        the kept packages alone, and drops what no request needs; `upgrade` takes the newest that repositories have.
+        the kept packages alone, and drops what no request needs; `prefer` moves a kept package only where it does not
+        fit, and drops likewise; `upgrade` takes the newest that there is.
     """
 
     requests: tuple[Request, ...]
@@ -137,6 +138,13 @@ class Resolver(Protocol):
         Raises:
             ChecksumMismatch: not the file that repository or journal name. SignatureError: unsigned, or not by a key
             of the repository. RepositoryError: not to be had.
+        """
+
+    def refresh(self) -> None:
+        """Fetch the metadata of all repositories, however young what is cached is.
+
+        Raises:
+            RepositoryError: a repository's metadata is not to be had.
         """
 
     def close(self) -> None:

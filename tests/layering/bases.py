@@ -10,7 +10,7 @@ from pathlib import Path
 import gi
 
 gi.require_version("OSTree", "1.0")
-from gi.repository import Gio, OSTree  # noqa: E402
+from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from journal.events import Package  # noqa: E402
 from layering.commit_tree import CHUNK, file_info  # noqa: E402
@@ -19,6 +19,8 @@ from layering.layered_commit import Composed, compose, layer_inputs  # noqa: E40
 from layering.pkgcache import CachedPackage, PackageCache, cache_path  # noqa: E402
 from tests.acceptance.bases import BaseTree  # noqa: E402
 from tests.acceptance.rpms import Files, build_rpm, nevra  # noqa: E402
+
+__all__ = ["BASE_TIME", "Found", "GLib", "Gio", "Ground", "OSTree", "find"]
 
 BASE_TIME = 1_710_000_000
 

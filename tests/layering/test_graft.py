@@ -11,7 +11,7 @@ import pytest
 from layering.accounts import parse_accounts
 from layering.errors import FileConflict, ImportRefused
 from tests.acceptance.rpms import File, Files
-from tests.layering.bases import Found, Gio, Ground, OSTree
+from tests.layering.bases import Found, Gio, GLib, Ground, OSTree
 
 ELF = {32: b"\x7fELF\x01\x01\x01", 64: b"\x7fELF\x02\x01\x01"}
 
@@ -53,7 +53,11 @@ def test_no_file_of_the_base_is_read(ground: Ground) -> None:
 
 
 def test_paths_lead_through_the_bases_directory_links(ground: Ground) -> None:
-    links = {"/usr/lib/a": File(symlink="../share/b"), "/usr/share/b": File(symlink="/usr/share/c"), "/usr/share/c/x": "x"}
+    links = {
+        "/usr/lib/a": File(symlink="../share/b"),
+        "/usr/share/b": File(symlink="/usr/share/c"),
+        "/usr/share/c/x": "x",
+    }
     base = ground.base(links)
     files: Files = {"/bin/foo": "1", "/lib64/libfoo": "2", "/usr/lib/a/d/foo": "3", "/usr/lib/a": directory(0o700)}
     commit = ground.grafted(base, [ground.package("foo", files)])
@@ -109,7 +113,7 @@ def test_the_bases_labels_are_no_difference(ground: Ground) -> None:
     tree = ground.base()
     ground.repo.prepare_transaction()
     mutable = OSTree.MutableTree.new_from_commit(ground.repo, tree)
-    label = OSTree_labels("system_u:object_r:bin_t:s0")
+    label = labelled("system_u:object_r:bin_t:s0")
     checksum = ground.repo.write_regfile_inline(None, 0, 0, 0o100755, label, b"#!/bin/sh\n")
     mutable.lookup("usr")[2].lookup("bin")[2].replace_file("base-tool", checksum)
     _, root = ground.repo.write_mtree(mutable)
@@ -121,7 +125,7 @@ def test_the_bases_labels_are_no_difference(ground: Ground) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [File("other\n"), File("same\n", mode=0o600), File("same\n", user="games"), File(symlink="x"), directory()],
+    [File("other\n"), File("same\n", mode=0o600), File("same\n", user="games"), File(symlink="y"), directory()],
     ids=["content", "mode", "owner", "link", "directory"],
 )
 def test_anything_else_at_one_path_is_a_conflict_that_names_path_and_owners(ground: Ground, other: File) -> None:
@@ -295,7 +299,6 @@ def test_a_package_of_many_files_is_attached_quickly(ground: Ground) -> None:
     assert data(ground, commit, "usr/share/many/49/2999") == b"2999"
 
 
-def OSTree_labels(label: str) -> object:  # noqa: N802
-    from gi.repository import GLib
-
+def labelled(label: str) -> GLib.Variant:
+    """The extended attributes of a file with an SELinux label."""
     return GLib.Variant("a(ayay)", [(b"security.selinux\0", label.encode() + b"\0")])

@@ -15,7 +15,18 @@ from layering.paths import OUTSIDE, Entry, Kind, Placement, place, refuse_kernel
 from layering.tmpfiles import Line, paths_of
 
 PACKAGE = "foo-1.0-1.noarch"
-AWKWARD = ["an app", 'it\'s "quoted"', "100% %h", "back\\slash", "hex\\x20", "Ünïcode", "tab\there", "#hash", "-", "sin'gle"]
+AWKWARD = [
+    "an app",
+    'it\'s "quoted"',
+    "100% %h",
+    "back\\slash",
+    "hex\\x20",
+    "Ünïcode",
+    "tab\there",
+    "#hash",
+    "-",
+    "sin'gle",
+]
 
 
 def regular(path: str) -> Placement:
@@ -46,14 +57,24 @@ def test_a_file_has_its_place_in_the_image(path: str, where: str) -> None:
     assert regular(path).path == where
 
 
-@pytest.mark.parametrize("path", ["/", "/usr/local", "/var", "/run", "/home", "/boot", "/dev", "/proc", "/opt", "/tmp"])
+@pytest.mark.parametrize("path", ["/", "/usr/local", "/var", "/run", "/home", "/boot", "/dev", "/proc", "/opt"])
 def test_the_directories_of_the_host_are_left_to_the_host(path: str) -> None:
     assert directory(path) == Placement()
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/usr/local/bin/x", "/usr/etc/x", "/boot/grub2/x", "/dev/x", "/proc/x", "/sys/x", "/sysroot/x", "/ostree/x", "/app/x"],
+    [
+        "/usr/local/bin/x",
+        "/usr/etc/x",
+        "/boot/grub2/x",
+        "/dev/x",
+        "/proc/x",
+        "/sys/x",
+        "/sysroot/x",
+        "/ostree/x",
+        "/app/x",
+    ],
 )
 def test_what_is_not_part_of_an_image_is_refused_by_package_and_path(path: str) -> None:
     with pytest.raises(ImportRefused, match=f"{PACKAGE}: {path} can't be layered"):
@@ -111,7 +132,12 @@ def test_links_elsewhere_are_exact() -> None:
 
 
 def test_a_kernel_is_refused_and_its_modules_are_not() -> None:
-    for path in ("/lib/modules/6.1/vmlinuz", "/usr/lib/modules/6.1/vmlinuz", "/boot/vmlinuz-6.1", "/boot/initramfs-6.1"):
+    for path in (
+        "/lib/modules/6.1/vmlinuz",
+        "/usr/lib/modules/6.1/vmlinuz",
+        "/boot/vmlinuz-6.1",
+        "/boot/initramfs-6.1",
+    ):
         with pytest.raises(ImportRefused, match="kernel"):
             refuse_kernel([path], [], PACKAGE)
     with pytest.raises(ImportRefused, match="provides kernel"):
@@ -143,7 +169,9 @@ def test_a_fragment_can_be_read_back(name: str, target: str) -> None:
 
 
 def test_fragments_of_others_are_understood() -> None:
-    text = '# comment\nd "/var/with space" 0755 - - -\nL+ /run/a\\x20b - - - - /x\n\nf /etc/100%% - - - - x\nd /run/y/\n'
+    text = (
+        '# comment\nd "/var/with space" 0755 - - -\nL+ /run/a\\x20b - - - - /x\n\nf /etc/100%% - - - - x\nd /run/y/\n'
+    )
     assert paths_of(text) == {"/var/with space", "/run/a b", "/etc/100%", "/run/y"}
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import rpm
-from gi.repository import Gio, OSTree
 
 from journal.events import Package
 from layering.capabilities import capability_attribute
@@ -19,7 +18,7 @@ from layering.payload import Owner, import_payload
 from layering.pkgcache import CachedPackage
 from layering.rpmfile import header_of, nevra_of, read_rpm, scripts_of
 from tests.acceptance.rpms import File, Files, build_rpm, corrupt
-from tests.layering.bases import Found, Ground, find
+from tests.layering.bases import Found, Gio, Ground, OSTree, find
 
 BIG = os.urandom(3 << 20)  # more than is written at once
 
@@ -132,7 +131,7 @@ def test_a_package_without_files_is_an_empty_tree(ground: Ground) -> None:
 
 
 def test_a_device_is_refused_by_name(ground: Ground) -> None:
-    with pytest.raises(ImportRefused, match="device-1.0-1.noarch: /usr/share/null is a device"):
+    with pytest.raises(ImportRefused, match=r"device-1.0-1.noarch: /usr/share/null is a device"):
         ground.package("device", {"/usr/share/null": File(device="c,1,3")})
 
 
@@ -203,8 +202,17 @@ def test_an_import_is_the_same_commit_anywhere_and_at_any_time(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "section",
-    ["%pre", "%post", "%posttrans", "%post -p /sbin/ldconfig", "%pre -p <lua>", "%triggerin -- bash"]
-    + ["%triggerprein -- bash", "%filetriggerin -- /usr", "%transfiletriggerin -- /usr"],
+    [
+        "%pre",
+        "%post",
+        "%posttrans",
+        "%post -p /sbin/ldconfig",
+        "%pre -p <lua>",
+        "%triggerin -- bash",
+        "%triggerprein -- bash",
+        "%filetriggerin -- /usr",
+        "%transfiletriggerin -- /usr",
+    ],
 )
 def test_a_script_that_would_have_to_run_is_named(ground: Ground, section: str) -> None:
     body = "" if section.endswith("ldconfig") else "print(1)" if "lua" in section else "echo"
@@ -237,5 +245,5 @@ def test_what_is_no_package_is_named(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ImportRefused, match=f"{path} is not a readable RPM"):
             read_rpm(path)
-    with pytest.raises(ImportRefused, match="missing.rpm: No such file"):
+    with pytest.raises(ImportRefused, match=r"missing.rpm: No such file"):
         read_rpm(tmp_path / "missing.rpm")

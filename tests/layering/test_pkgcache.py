@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from gi.repository import OSTree
 
 from journal.events import Package
 from layering.errors import ChecksumMismatch
@@ -15,7 +14,7 @@ from layering.objects import CacheBroken
 from layering.pkgcache import CachedPackage, branch_of
 from layering.rpmfile import nevra_of
 from tests.acceptance.rpms import File, build_rpm, sha256
-from tests.layering.bases import Ground
+from tests.layering.bases import Ground, OSTree
 
 FOO = "foo-1.0-1.noarch"
 

@@ -1,0 +1,69 @@
+"""The journal's file: how it is made, opened, and what SQLite says about it in the terms of the error tree."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from journal.errors import EventRefused, JournalCorrupt, JournalNotWritable
+
+BUSY_TIMEOUT_MS = 30_000
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection in autocommit mode that waits for its turn. mode: SQLite's own, `ro` or `rw`."""
+    with told_as_errors(path):
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None)
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        return connection
+
+
+def create(path: Path) -> None:
+    """Make an empty journal beside its place, and link it there: whoever comes second uses the first one's."""
+    from journal.schema import migrate
+
+    with told_as_errors(path), contextlib.ExitStack() as stack:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent)))
+        connection = sqlite3.connect(scratch / path.name, isolation_level=None)
+        migrate(connection)
+        connection.close()
+        _sync(scratch / path.name)
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(scratch / path.name)
+        _sync(path.parent)
+        _sync(path.parent.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def told_as_errors(path: Path) -> Iterator[None]:
+    """What SQLite and the file system say, in the terms of the error tree."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise JournalNotWritable(f"The journal {path} can't be used: {error}") from error
+    except sqlite3.IntegrityError as error:
+        raise EventRefused(f"The journal {path} refused the event: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise JournalCorrupt(
+            f"The journal {path} is corrupt: {error}", hint="Restore it from a copy; see docs/journal.md."
+        ) from error
+    except OSError as error:
+        raise JournalNotWritable(f"The journal {path} can't be written: {error.strerror or error}") from error
+    except JournalCorrupt as error:
+        if str(path) in error.message:
+            raise
+        raise JournalCorrupt(f"The journal {path} is corrupt: {error.message}", hint=error.hint) from error
