@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from layering.accounts import parse_accounts
+from layering.commit_tree import find_path
 from layering.errors import FileConflict, ImportRefused
 from tests.acceptance.rpms import File, Files
 from tests.layering.bases import Found, Gio, GLib, Ground, OSTree
@@ -231,8 +232,7 @@ def test_owners_are_numbered_as_in_the_base_and_their_special_bits_come_back(gro
     assert link is not None
     assert (link.uid, link.gid, link.target) == (3, 0, "x")
     assert ground.find(commit, "usr/share/games") == Found(Gio.FileType.DIRECTORY, 0o2775, 0, 12)
-    _, root, _ = package.repo.read_commit(package.commit)
-    plain = root.resolve_relative_path("usr/lib/plain").get_checksum()
+    plain = find_path(package.repo, package.commit, "usr/lib/plain").get_checksum()
     assert (ground.path / f"objects/{plain[:2]}/{plain[2:]}.file").stat().st_nlink == 2, "the cache's object, linked"
     ground.fsck()
 
