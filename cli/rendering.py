@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -36,11 +38,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """The lines, through a pager where they may not fit the terminal."""
-    if sys.stdout.isatty():
-        click.echo_via_pager(f"{line}\n" for line in lines)
+    """The lines, through a pager where they do not fit the terminal."""
+    shown = list(lines)
+    if sys.stdout.isatty() and len(shown) >= shutil.get_terminal_size().lines:
+        os.environ.setdefault("LESS", "FRX")  # as git does: keep colours, and leave the screen as it was
+        click.echo_via_pager("".join(f"{line}\n" for line in shown))
         return
-    for line in lines:
+    for line in shown:
         click.echo(line)
 
 

@@ -63,14 +63,18 @@ def _lines(journal: Journal, number: int) -> Iterator[str]:
     told = tell(events)
     yield click.style(f"Transaction {number}", bold=True) + f"  {rendering.outcome(told.outcome, told.recovered)}"
     yield from rendering.fields(_facts(told), "  ")
+    checksums = _checksums(events)
     for title, packages in (
         ("Added", told.added),
         ("Removed", told.removed),
         ("Upgraded", [f"{old} -> {new}" for old, new in told.upgraded]),
         ("Downgraded", [f"{old} -> {new}" for old, new in told.downgraded]),
+        ("Absorbed by the base", told.absorbed),
+        ("No longer in the base, layered again", told.reinstated),
+        ("New in the base", told.base_added),
+        ("Gone from the base", told.base_removed),
     ):
         if packages:
-            checksums = _checksums(events)
             yield f"{title}:"
             yield from (f"  {each}{checksums.get(each, '')}" for each in packages)
     yield "Events:"

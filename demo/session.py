@@ -21,13 +21,12 @@ CLOSING = """
 The host stays for you to go on with (nothing of it runs on this machine, so try what you like):
 
     export LAYER_SYSROOT={host} PATH={bin}:$PATH
-    layer blame                    which transaction brought each package, and why
-    layer diff 3 now               what changed since transaction 3
     layer pkg-add htop
-    layer undo 6                   bring back what `pkg-delete jq` took away
     layer rollback 5               any point of the history, not only the last deployment
+    layer rollback                 and back again
     layer history --package jq
-    layer audit verify
+    layer show 5 --json
+    sqlite3 {host}/ostree/deploy/debian/var/lib/layer/journal.db 'SELECT record FROM events'
 
 `make demo` makes it anew."""
 

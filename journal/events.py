@@ -89,6 +89,7 @@ class DeploymentObserved(Payload, frozen=True):
 
     deployment: STATEROOT-COMMIT.SERIAL. origin: its text as found. packages: the layered set, where there is one.
     absorbed: requests that the deployment's origin cannot name, carried over where the journal knows them.
+    base_packages: NEVRAs of the base.
     """
 
     TYPE = "deployment-observed"
@@ -105,6 +106,7 @@ class DeploymentObserved(Payload, frozen=True):
     layer_key: str | None = None
     origin: str = ""
     transaction_uuid: str | None = None
+    base_packages: tuple[str, ...] = ()
 
 
 class RequestsChanged(Payload, frozen=True):
@@ -123,7 +125,10 @@ class RequestsChanged(Payload, frozen=True):
 
 
 class BaseChanged(Payload, frozen=True):
-    """The host follows another refspec, or another commit of it. pinned_base: until the next upgrade."""
+    """The host follows another refspec, or another commit of it.
+
+    pinned_base: until the next upgrade. packages_added, packages_removed: NEVRAs by which the bases differ.
+    """
 
     TYPE = "base-changed"
 
@@ -131,6 +136,8 @@ class BaseChanged(Payload, frozen=True):
     commit: str
     version: str | None = None
     pinned_base: bool = False
+    packages_added: tuple[str, ...] = ()
+    packages_removed: tuple[str, ...] = ()
 
 
 class LayerCommitted(Payload, frozen=True):
@@ -138,6 +145,7 @@ class LayerCommitted(Payload, frozen=True):
 
     commit: the commit to deploy, the base commit itself where nothing is layered. layer_key: hex SHA-256, None then.
     reused: it was found, not built. engine: what built it. notes: what was left out of the layer, and why.
+    required_by: NEVRA of each layered package that others need to the NEVRAs of those.
     """
 
     TYPE = "layer-committed"
@@ -153,6 +161,7 @@ class LayerCommitted(Payload, frozen=True):
     engine: str | None = None
     policy: str | None = None
     notes: tuple[str, ...] = ()
+    required_by: dict[str, tuple[str, ...]] = {}
 
 
 class TransactionPrepared(Payload, frozen=True):

@@ -117,11 +117,12 @@ class Host:
 
     def _perform(self, invocation: Invocation, decide: Decide, options: Options) -> Result:
         recorder = Recorder(self.journal_path, self.context, self.clock)
-        uuid = recorder.new_transaction()
+        uuid = None
         try:
             with self.sysroot.locked():
                 projection, _ = sync.sync(self.sysroot, recorder)
                 state = projection.host or HostState()
+                uuid = recorder.new_transaction()
                 recorder.record(uuid, recorder.started(invocation, state))
                 structlog.contextvars.bind_contextvars(transaction=uuid, verb=invocation.verb)
                 with self._recording_failure(recorder, uuid), self._work(state, recorder.journal, options) as work:
@@ -129,12 +130,13 @@ class Host:
                 points.keep_snapshot(recorder.journal, points.at(recorder.journal))
                 return result
         except LayerError as error:
-            if recorder.journal.number_of(uuid) is None:
+            if uuid is None:
                 # It did not get as far as the lock, or could not be brought in line with the host.
                 with contextlib.suppress(LayerError):
                     sync.adopt(self.sysroot, recorder)
                     before = points.at(recorder.journal).host
-                    events = recorder.record(uuid, recorder.started(invocation, before), outcome_of(error))
+                    started = recorder.started(invocation, before)
+                    events = recorder.record(recorder.new_transaction(), started, outcome_of(error))
                     error.transaction = events[0].transaction
             raise
 

@@ -168,6 +168,8 @@ def compose(repo: OSTree.Repo, inputs: LayerInputs, packages: Sequence[CachedPac
     if sorted((package.nevra, package.package.sha256) for package in packages) != sorted(inputs.packages):
         raise LayeringError("the packages to lay are not those that the layer key is made from")
     facts = base_facts(repo, inputs.base)
+    if repo.load_commit(inputs.base)[2] != OSTree.RepoCommitState.NORMAL:
+        raise BaseError(f"base commit {inputs.base} is only in part in the repository")
     repo.prepare_transaction()
     try:
         with tempfile.TemporaryDirectory(dir=scratch, prefix="layer-") as directory:

@@ -20,7 +20,7 @@ from layering.pkgcache import CachedPackage, PackageCache
 from layering.plan import Goal
 from layering.progress import Progress
 from layering.resolver import LOCAL, Demand, Resolver, Universe
-from layering.rpmdb import checkout_rpmdb
+from layering.rpmdb import checkout_rpmdb, installed
 from layering.sysroot import Sysroot
 from projections.host import HostState
 
@@ -96,13 +96,11 @@ class Work:
             # dnf is only loaded where something is to be resolved.
             from layering.dnf_resolver import DnfResolver, host_architecture
 
-            root = self.scratch / f"base-{base_commit[:12]}"
-            checkout_rpmdb(repo, base_commit, root)
             deployment = self.sysroot.deployments[0].path
             facts = base.facts(repo, base_commit)
             self._resolvers[base_commit] = DnfResolver(
                 Universe(
-                    root=root,
+                    root=self._rpmdb(repo, base_commit),
                     repos_dir=deployment / "etc/yum.repos.d",
                     vars_dir=deployment / "etc/dnf/vars",
                     etc_root=deployment,
@@ -133,6 +131,7 @@ class Work:
         packages: tuple[Package, ...] = ()
         provided: set[str] = set()
         notes: tuple[str, ...] = ()
+        required_by: dict[str, tuple[str, ...]] = {}
         if goal.wanted:
             self.progress.step("Resolving dependencies")
             resolution = self.resolver(repo or self.repo, goal.base_commit).resolve(
@@ -145,6 +144,7 @@ class Work:
             )
             packages = plan.as_recorded((each.package for each in resolution.packages), self.state.packages)
             provided, notes = set(resolution.provided_by_base), resolution.notes
+            required_by = dict(resolution.required_by)
         target = HostState(
             refspec=goal.refspec,
             base_commit=goal.base_commit,
@@ -154,6 +154,8 @@ class Work:
             absorbed=tuple(each for each in goal.wanted if each.spec in provided),
             packages=packages,
             origin_extra=self.state.origin_extra,
+            base_packages=self._base_packages(repo or self.repo, goal.base_commit),
+            required_by=required_by,
         )
         if (goal.base_commit, packages) == (self.state.base_commit, self.state.packages):
             target = msgspec.structs.replace(
@@ -235,6 +237,18 @@ class Work:
         target = msgspec.structs.replace(decision.target, packages=packages)
         self.progress.step("Composing the layered commit")
         return target, layered_commit.compose(self.repo, self._inputs(target), cached, self.scratch)
+
+    def _rpmdb(self, repo: OSTree.Repo, base_commit: str) -> Path:
+        """A directory that holds a copy of this base's rpmdb, and nothing else."""
+        root = self.scratch / f"base-{base_commit[:12]}"
+        if not root.exists():
+            checkout_rpmdb(repo, base_commit, root)
+        return root
+
+    def _base_packages(self, repo: OSTree.Repo, base_commit: str) -> tuple[str, ...]:
+        if base_commit == self.state.base_commit:
+            return self.state.base_packages
+        return tuple(installed(self._rpmdb(repo, base_commit)))
 
     def _found(self, target: HostState) -> layered_commit.Composed | None:
         if any(each.sha256 is None for each in target.packages):

@@ -22,7 +22,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from journal.events import Package  # noqa: E402
-from layering.errors import ChecksumMismatch  # noqa: E402
+from layering.errors import ChecksumMismatch, LayeringError  # noqa: E402
 from layering.payload import Attributes, import_payload  # noqa: E402
 from layering.rpmfile import RpmFile, header_of, read_rpm, refuse_scripts  # noqa: E402
 
@@ -87,7 +87,7 @@ class CachedPackage:
         """Checksum of the SELinux policy that its files are labelled with, empty where they have no labels."""
         return str(self._metadata.lookup_value("layer.policy", None).get_string())
 
-    @property
+    @cached_property
     def _metadata(self) -> GLib.Variant:
         _, commit = self.repo.load_variant(OSTree.ObjectType.COMMIT, self.commit)
         return commit.get_child_value(0)
@@ -121,6 +121,7 @@ class PackageCache:
             ChecksumMismatch: it is another package than the one that is named.
             ScriptsRefused: it carries scripts that would have to run.
             ImportRefused: it is damaged, or holds something that can't be layered.
+            LayeringError: the cache can't be written.
         """
         read = read_rpm(path)
         if read.nevra != package.nevra:
@@ -129,7 +130,11 @@ class PackageCache:
             raise ChecksumMismatch(f"{path}: SHA-256 of {read.nevra} is {read.sha256}, not {package.sha256}")
         refuse_scripts(read.header)
         known = msgspec.structs.replace(package, sha256=read.sha256)
-        return self.find(known) or self._import(read, known)
+        try:
+            return self.find(known) or self._import(read, known)
+        except (GLib.Error, OSError) as error:
+            reason = error.message if isinstance(error, GLib.Error) else error
+            raise LayeringError(f"{read.nevra} could not be imported into the package cache: {reason}") from error
 
     def packages(self) -> list[Package]:
         """All that is in the cache."""

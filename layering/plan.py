@@ -156,7 +156,17 @@ def changes(
         events.append(requests)
     base = (target.refspec, target.base_commit, target.version, target.pinned_base)
     if base != (state.refspec, state.base_commit, state.version, state.pinned_base):
-        events.append(BaseChanged(target.refspec or "", target.base_commit or "", target.version, target.pinned_base))
+        before, now = set(state.base_packages), set(target.base_packages)
+        events.append(
+            BaseChanged(
+                refspec=target.refspec or "",
+                commit=target.base_commit or "",
+                version=target.version,
+                pinned_base=target.pinned_base,
+                packages_added=tuple(sorted(now - before)),
+                packages_removed=tuple(sorted(before - now)),
+            )
+        )
     if target.commit != state.commit or packages != PackageChanges():
         events.append(
             LayerCommitted(
@@ -167,6 +177,7 @@ def changes(
                 removed=packages.removed,
                 upgraded=packages.upgraded,
                 downgraded=packages.downgraded,
+                required_by=target.required_by,
                 **(layer or {}),  # type: ignore[arg-type]
             )
         )

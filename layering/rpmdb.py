@@ -159,7 +159,7 @@ def install(root: Path, prefixes: Sequence[bytes], timestamp: int) -> None:
     with captured_log() as log, clock_at(timestamp), macros(_MACROS):
         try:
             # The clock and the macros are read when the transaction set is made.
-            transaction = rpm.TransactionSet(str(root))
+            transaction = rpm.TransactionSet(str(root.absolute()))
             transaction.setVSFlags(_UNTRUSTED)
             transaction.setVfyLevel(0)
             transaction.setColor(_ALL_COLOURS)
@@ -207,7 +207,7 @@ def _read(root: Path, read: Callable[[rpm.TransactionSet], Found]) -> Found:
     reason = ""
     with captured_log() as log, macros(_MACROS):
         try:
-            transaction = rpm.TransactionSet(str(root))
+            transaction = rpm.TransactionSet(str(root.absolute()))
             transaction.setVSFlags(_UNTRUSTED)
             found = read(transaction)
             transaction.closeDB()

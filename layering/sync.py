@@ -12,7 +12,7 @@ from journal.errors import UnexpectedPosition
 from journal.events import DeploymentObserved, Package, TransactionCommitted, TransactionInterrupted
 from journal.store import Journal
 from layering import base, rpmdb
-from layering.errors import SysrootError
+from layering.errors import BaseError, SysrootError
 from layering.found_layer import read_layer
 from layering.sysroot import Deployment, Sysroot
 from layering.transaction import Invocation, Recorder
@@ -44,20 +44,30 @@ def is_known(state: HostState, head: Deployment) -> bool:
 
 
 def describe(
-    sysroot: Sysroot, deployment: Deployment, journal: Journal | None, state: HostState | None
+    sysroot: Sysroot,
+    deployment: Deployment,
+    journal: Journal | None,
+    state: HostState | None,
+    *,
+    inventory: bool = True,
 ) -> DeploymentObserved:
     """A deployment that the journal did not lead to, as found; and what the journal still knows about it.
 
-    state: what the journal leads to, None on a host that was not adopted yet.
+    state: what the journal leads to, None on a host that was not adopted yet. inventory: whether to list the base's
+    packages, too.
     """
     found = origin.parse(deployment.origin)
     ours = _state_of(journal, deployment)
     if ours:
         base_commit, packages, absorbed, key = ours.base_commit, ours.packages, ours.absorbed, ours.layer_key
+        base_packages = ours.base_packages
     else:
+        base_packages = ()
         base_commit, packages, key = _taken_apart(sysroot, deployment.commit)
         absorbed = tuple(each for each in (state.absorbed if state else ()) if each not in found.requested)
     base_commit = base_commit or deployment.commit
+    if inventory and not ours:
+        base_packages = tuple(_installed(sysroot, base_commit))
     return DeploymentObserved(
         deployment=deployment.id,
         commit=deployment.commit,
@@ -71,6 +81,7 @@ def describe(
         layer_key=key,
         origin=deployment.origin,
         transaction_uuid=found.transaction,
+        base_packages=base_packages,
     )
 
 
@@ -148,7 +159,7 @@ def state_of(sysroot: Sysroot, deployment: Deployment, journal: Journal | None, 
     """The state that a deployment is; of the head, with what was absorbed or forgotten since it was made."""
     if head:
         return present(sysroot, journal)
-    return evolve(HostState(), describe(sysroot, deployment, journal, None))
+    return evolve(HostState(), describe(sysroot, deployment, journal, None, inventory=False))
 
 
 def transaction_of(journal: Journal | None, deployment: Deployment) -> int | None:
@@ -176,9 +187,16 @@ def _taken_apart(sysroot: Sysroot, commit: str) -> tuple[str | None, tuple[Packa
         return None, (), None
     if layer.packages is not None:
         return layer.base_commit, layer.packages, layer.layer_key
-    with TemporaryDirectory(prefix="layer-") as scratch:
-        before, after = Path(scratch, "base"), Path(scratch, "layered")
-        rpmdb.checkout_rpmdb(sysroot.repo, layer.base_commit, before)
-        rpmdb.checkout_rpmdb(sysroot.repo, commit, after)
-        new = set(rpmdb.installed(after)) - set(rpmdb.installed(before))
+    new = set(_installed(sysroot, commit)) - set(_installed(sysroot, layer.base_commit))
     return layer.base_commit, tuple(Package(nevra) for nevra in sorted(new)), None
+
+
+def _installed(sysroot: Sysroot, commit: str) -> list[str]:
+    """The NEVRAs that a commit's rpmdb lists; none where it has no rpmdb."""
+    with TemporaryDirectory(prefix="layer-") as scratch:
+        root = Path(scratch, "root")
+        try:
+            rpmdb.checkout_rpmdb(sysroot.repo, commit, root)
+        except BaseError:
+            return []
+        return rpmdb.installed(root)

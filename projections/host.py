@@ -34,7 +34,9 @@ class HostState(msgspec.Struct, frozen=True):
 
     refspec, base_commit, version: the base and its version string. pinned_base: until the next upgrade.
     requested: the active requests, sorted. absorbed: those that the base provides, sorted.
+    base_packages: NEVRAs of the base, sorted.
     packages: the layered set, sorted. layered_commit: None where nothing is layered. layer_key: likewise.
+    required_by: NEVRA of each layered package that others need to the NEVRAs of those.
     deployment: STATEROOT-COMMIT.SERIAL of the head. deployed_by: UUID in its origin, None for a foreign one.
     transaction: number of the last committed transaction. origin_extra: what other tools keep in the origin.
     """
@@ -52,6 +54,8 @@ class HostState(msgspec.Struct, frozen=True):
     deployed_by: str | None = None
     transaction: int | None = None
     origin_extra: dict[str, dict[str, str]] = {}
+    base_packages: tuple[str, ...] = ()
+    required_by: dict[str, tuple[str, ...]] = {}
 
     @property
     def commit(self) -> str | None:
@@ -149,6 +153,9 @@ def evolve(state: HostState, change: object) -> HostState:
                 base_commit=change.commit,
                 version=change.version,
                 pinned_base=change.pinned_base,
+                base_packages=tuple(
+                    sorted({*state.base_packages, *change.packages_added} - set(change.packages_removed))
+                ),
             )
         case LayerCommitted():
             changes = (*change.upgraded, *change.downgraded)
@@ -160,6 +167,7 @@ def evolve(state: HostState, change: object) -> HostState:
                 packages=tuple(sorted(packages)),
                 layered_commit=change.commit if packages else None,
                 layer_key=change.layer_key,
+                required_by=change.required_by,
             )
         case DeploymentObserved():
             return HostState(
@@ -176,6 +184,7 @@ def evolve(state: HostState, change: object) -> HostState:
                 deployed_by=change.transaction_uuid,
                 transaction=state.transaction,
                 origin_extra=origin.parse(change.origin).extra,
+                base_packages=tuple(sorted(change.base_packages)),
             )
         case _:
             return state

@@ -10,9 +10,11 @@ import msgspec
 
 from journal.events import (
     Actor,
+    BaseChanged,
     Event,
     LayerCommitted,
     Request,
+    RequestsChanged,
     TransactionCommitted,
     TransactionFailed,
     TransactionInterrupted,
@@ -35,6 +37,8 @@ class Transaction(msgspec.Struct, frozen=True):
 
     outcome: committed, failed, refused, interrupted, unchanged or running. refspec … requested: the state that it
     left, which is the state that it found unless it was committed. added … downgraded: of the layered set.
+    absorbed, reinstated: requests that the base came to provide, or no longer does. base_added, base_removed: how the
+    base's own packages differ.
     """
 
     transaction: int
@@ -60,6 +64,10 @@ class Transaction(msgspec.Struct, frozen=True):
     options: dict[str, str] = {}
     note: str | None = None
     deployment: str | None = None
+    absorbed: tuple[str, ...] = ()
+    reinstated: tuple[str, ...] = ()
+    base_added: tuple[str, ...] = ()
+    base_removed: tuple[str, ...] = ()
 
 
 _OUTCOMES: dict[type, str] = {
@@ -90,12 +98,13 @@ def tell(events: Sequence[Event]) -> Transaction:
     if committed:
         for event in events:
             if isinstance(event.payload, LayerCommitted):
-                changes = package_changes(event.payload)
+                changes |= package_changes(event.payload)
                 commit = event.payload.commit
                 state = msgspec.structs.replace(
                     state, layered_commit=commit if commit != event.payload.base_commit else None
                 )
             else:
+                changes |= _other_changes(event.payload)
                 state = evolve(state, event.payload)
     error = outcome if isinstance(outcome, TransactionFailed | TransactionRefused) else None
     return Transaction(
@@ -136,3 +145,13 @@ def package_changes(payload: LayerCommitted) -> dict[str, Any]:
         "upgraded": tuple(sorted((each.old.nevra, each.new.nevra) for each in payload.upgraded)),
         "downgraded": tuple(sorted((each.old.nevra, each.new.nevra) for each in payload.downgraded)),
     }
+
+
+def _other_changes(payload: object) -> dict[str, Any]:
+    match payload:
+        case RequestsChanged():
+            return {"absorbed": names(payload.absorbed), "reinstated": names(payload.reinstated)}
+        case BaseChanged():
+            return {"base_added": payload.packages_added, "base_removed": payload.packages_removed}
+        case _:
+            return {}

@@ -94,7 +94,7 @@ def test_a_package_for_another_architecture_is_refused(host: Host, tmp_path: Pat
 # Repositories
 
 
-@pytest.mark.parametrize("verb", [["pkg-add", "foo"], ["upgrade"], ["refresh-md"]], ids=" ".join)
+@pytest.mark.parametrize("verb", [["pkg-add", "foo"], ["upgrade"]], ids=" ".join)
 def test_an_unreachable_repository_is_named(
     host: Host, repository: Repository, base: BaseTree, verb: list[str]
 ) -> None:
@@ -266,7 +266,7 @@ def test_a_read_only_sysroot_is_named_and_nothing_is_half_done(host: Host, fresh
 
 def test_reading_needs_no_write_permission(host: Host) -> None:
     host.ok("pkg-add", "foo")
-    for command in (["status"], ["history"], ["show", "2"], ["audit", "log"]):
+    for command in (["status"], ["history"], ["show", "2"]):
         assert read_only(host, *command).returncode == 0
 
 
@@ -290,7 +290,7 @@ def test_a_lock_on_a_host_without_a_journal_is_refused_as_well(host: Host) -> No
     assert host.snapshot_tree() == before
 
 
-@pytest.mark.parametrize("command", [["status"], ["history"], ["audit", "log"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["status"], ["history"]], ids=" ".join)
 def test_reading_does_not_wait_for_the_lock(host: Host, command: list[str]) -> None:
     host.ok("pkg-add", "foo")
     with host.locked():

@@ -116,7 +116,7 @@ def test_the_requests_of_an_adopted_origin_are_taken_over(host: Host) -> None:
     assert {"baz", "foo"} <= set(host.rpm_names())
 
 
-@pytest.mark.parametrize("reading", [["status"], ["history"], ["audit", "log"]])
+@pytest.mark.parametrize("reading", [["status"], ["history"]])
 def test_reading_does_not_record_what_another_tool_did(host: Host, base: BaseTree, reading: list[str]) -> None:
     settled(host)
     deploy_by_hand(host, base)

@@ -54,7 +54,7 @@ def test_no_file_of_the_base_is_read(ground: Ground) -> None:
 
 
 def test_paths_lead_through_the_bases_directory_links(ground: Ground) -> None:
-    links = {
+    links: Files = {
         "/usr/lib/a": File(symlink="../share/b"),
         "/usr/share/b": File(symlink="/usr/share/c"),
         "/usr/share/c/x": "x",
@@ -232,7 +232,9 @@ def test_owners_are_numbered_as_in_the_base_and_their_special_bits_come_back(gro
     assert link is not None
     assert (link.uid, link.gid, link.target) == (3, 0, "x")
     assert ground.find(commit, "usr/share/games") == Found(Gio.FileType.DIRECTORY, 0o2775, 0, 12)
-    plain = find_path(package.repo, package.commit, "usr/lib/plain").get_checksum()
+    found = find_path(package.repo, package.commit, "usr/lib/plain")
+    assert found is not None
+    plain = found.get_checksum()
     assert (ground.path / f"objects/{plain[:2]}/{plain[2:]}.file").stat().st_nlink == 2, "the cache's object, linked"
     ground.fsck()
 

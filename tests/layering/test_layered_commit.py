@@ -222,6 +222,14 @@ def test_a_base_that_is_not_there_is_an_error(ground: Ground) -> None:
         base_facts(ground.repo, "a" * 64)
 
 
+def test_a_base_that_was_pulled_in_part_is_no_base(ground: Ground) -> None:
+    base = ground.base()
+    (ground.path / "state").mkdir(exist_ok=True)
+    (ground.path / f"state/{base}.commitpartial").touch()
+    with pytest.raises(BaseError, match=f"{base} is only in part"):
+        ground.composed(base, [ground.package("foo", FOO)])
+
+
 def test_other_packages_than_the_keys_are_not_laid(ground: Ground) -> None:
     base = ground.base()
     inputs = layer_inputs(base, [Package("foo-1.0-1.noarch", "0" * 64)])

@@ -13,7 +13,7 @@ from layering.errors import ChecksumMismatch
 from layering.objects import CacheBroken
 from layering.pkgcache import CachedPackage, branch_of
 from layering.rpmfile import nevra_of
-from tests.acceptance.rpms import File, build_rpm, sha256
+from tests.acceptance.rpms import File, Files, build_rpm, sha256
 from tests.layering.bases import Ground, OSTree
 
 FOO = "foo-1.0-1.noarch"
@@ -114,7 +114,7 @@ def test_a_damaged_object_is_noticed_when_it_is_laid_and_healed_by_importing_aga
     ground: Ground, damage: str, kind: str
 ) -> None:
     base = ground.base()
-    files = {"/usr/share/foo": File(directory=True, mode=0o711), "/usr/share/foo/data": "the data\n"}
+    files: Files = {"/usr/share/foo": File(directory=True, mode=0o711), "/usr/share/foo/data": "the data\n"}
     package = ground.package("foo", files)
     expected = ground.grafted(base, [package])
     ground.repo.set_ref_immediate(None, "graft", None, None)

@@ -74,7 +74,7 @@ def test_a_fold_that_would_need_an_unknown_event_refuses_and_names_it() -> None:
         _event(1, 1, "u", TransactionStarted("pkg-add")),
         msgspec.structs.replace(_event(2, 1, "u", UnknownEvent(msgspec.Raw(b"{}"))), type="moon-phase"),
     ]
-    with pytest.raises(EventNotUnderstood, match="Event 2 .*moon-phase"):
+    with pytest.raises(EventNotUnderstood, match=r"Event 2 .*moon-phase"):
         fold(events)
     assert fold(events[:1]).position == 1
 
