@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKERS ?= $(shell nproc)
 
-.PHONY: setup demo test lint bench clean lock
+.PHONY: setup demo test faults lint bench clean lock
 
 setup: .venv/ready
 
@@ -21,6 +21,10 @@ demo: setup
 
 test: setup
 	$(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
+
+# SIGKILL at every moment of a transaction, instead of the few that `make test` tries.
+faults: setup
+	LAYER_FAULTS=all $(PYTHON) -m pytest -n $(WORKERS) tests/acceptance/test_crash.py
 
 lint: setup
 	.venv/bin/ruff check

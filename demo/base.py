@@ -26,9 +26,17 @@ from demo.settings import (
 
 RPMDB = "/usr/share/rpm"
 # Where an OSTree host keeps what changes; the links stand in the image.
-LINKS = {"home": "var/home", "root": "var/roothome", "opt": "var/opt", "srv": "var/srv", "mnt": "var/mnt",
-         "media": "run/media", "tmp": "sysroot/tmp", "ostree": "sysroot/ostree",
-         "usr/local": "../var/usrlocal"}
+LINKS = {
+    "home": "var/home",
+    "root": "var/roothome",
+    "opt": "var/opt",
+    "srv": "var/srv",
+    "mnt": "var/mnt",
+    "media": "run/media",
+    "tmp": "sysroot/tmp",
+    "ostree": "sysroot/ostree",
+    "usr/local": "../var/usrlocal",
+}
 VAR = {"home": "0755", "roothome": "0700", "opt": "0755", "srv": "0755", "mnt": "0755", "usrlocal": "0755"}
 REPO_FILE = f"""\
 [demo]
@@ -110,8 +118,11 @@ def shape(tree: Path, version: str) -> None:
     for name in ("lib/dpkg", "cache/ldconfig", "lock", "run"):
         shutil.rmtree(tree / "var" / name, ignore_errors=True)
     made = [f"d /var/{name} {mode} root root -" for name, mode in VAR.items()]
-    made += [f"d /{path.relative_to(tree)} {path.stat().st_mode & 0o7777:04o} {path.owner()} {path.group()} -"
-             for path in sorted((tree / "var").rglob("*")) if path.is_dir() and not path.is_symlink()]
+    made += [
+        f"d /{path.relative_to(tree)} {path.stat().st_mode & 0o7777:04o} {path.owner()} {path.group()} -"
+        for path in sorted((tree / "var").rglob("*"))
+        if path.is_dir() and not path.is_symlink()
+    ]
     (tree / "usr/lib/tmpfiles.d/demo-var.conf").write_text("\n".join(made) + "\n")
     for folder in ("var", "run", "dev", "proc", "sys"):
         shutil.rmtree(tree / folder, ignore_errors=True)
@@ -128,9 +139,18 @@ def shape(tree: Path, version: str) -> None:
 
 
 def commit(tree: Path, branch: str, version: str) -> None:
-    run("ostree", f"--repo={REMOTE}", "commit", f"--branch={branch}", f"--tree=dir={tree}", "--no-xattrs",
-        f"--subject=The demo's base, {version}", f"--add-metadata-string=version={version}",
-        f"--timestamp=@{EPOCH}", "--bootable")
+    run(
+        "ostree",
+        f"--repo={REMOTE}",
+        "commit",
+        f"--branch={branch}",
+        f"--tree=dir={tree}",
+        "--no-xattrs",
+        f"--subject=The demo's base, {version}",
+        f"--add-metadata-string=version={version}",
+        f"--timestamp=@{EPOCH}",
+        "--bootable",
+    )
     run("ostree", f"--repo={REMOTE}", "summary", "--update")
 
 

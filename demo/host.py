@@ -60,5 +60,7 @@ class Deployment:
         """Fail loudly where the host is not as the session's last command should have left it."""
         found = (self.version(), self.requested(), {name for name in programs | absent if self.has(name)})
         if found != (version, requested, programs):
-            raise DemoError(f"The host is not as expected.\nfound:    {found}\n"
-                            f"expected: {(version, requested, programs)}\nin {self.root}")
+            raise DemoError(
+                f"The host is not as expected.\nfound:    {found}\n"
+                f"expected: {(version, requested, programs)}\nin {self.root}"
+            )

@@ -24,17 +24,57 @@ from demo.settings import ADDED_IN_NEXT, ARCH, BASE, CACHE, LAYERABLE, DemoError
 NOT_CONVERTED = {"cdebconf", "debconf", "dpkg", "perl-base", "usr-is-merged", "init-system-helpers"}
 # A program in one of these languages could not run on this base, so it is left out rather than its Requires.
 ABSENT_INTERPRETERS = (b"perl", b"python")
-DROPPED = ("usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/doc-base", "usr/share/info",
-           "usr/share/bug", "usr/share/menu", "usr/share/zoneinfo/right", "usr/share/zoneinfo/posix",
-           "usr/share/pkgconfig")
+DROPPED = (
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/lintian",
+    "usr/share/doc-base",
+    "usr/share/info",
+    "usr/share/bug",
+    "usr/share/menu",
+    "usr/share/zoneinfo/right",
+    "usr/share/zoneinfo/posix",
+    "usr/share/pkgconfig",
+)
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # Directories that belong to everyone; base-files owns them, as `filesystem` does on Fedora.
 SHARED_DIRECTORIES = [
-    "boot", "dev", "etc", "etc/default", "etc/profile.d", "etc/skel", "home", "media", "mnt", "opt",
-    "proc", "root", "run", "srv", "sys", "tmp", "usr", "usr/bin", "usr/games", "usr/include", "usr/lib",
-    "usr/lib64", "usr/libexec", "usr/local", "usr/sbin", "usr/share", "usr/share/bash-completion",
-    "usr/share/bash-completion/completions", "usr/share/doc", "usr/share/misc", "usr/src", "var",
-    "var/cache", "var/lib", "var/log", "var/tmp",
+    "boot",
+    "dev",
+    "etc",
+    "etc/default",
+    "etc/profile.d",
+    "etc/skel",
+    "home",
+    "media",
+    "mnt",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "srv",
+    "sys",
+    "tmp",
+    "usr",
+    "usr/bin",
+    "usr/games",
+    "usr/include",
+    "usr/lib",
+    "usr/lib64",
+    "usr/libexec",
+    "usr/local",
+    "usr/sbin",
+    "usr/share",
+    "usr/share/bash-completion",
+    "usr/share/bash-completion/completions",
+    "usr/share/doc",
+    "usr/share/misc",
+    "usr/src",
+    "var",
+    "var/cache",
+    "var/lib",
+    "var/log",
+    "var/tmp",
 ]
 # What update-alternatives would link.
 ALTERNATIVES = {"mawk": {"usr/bin/awk": "mawk"}, "debianutils": {"usr/bin/which": "which.debianutils"}}
@@ -56,8 +96,12 @@ Distribution: Debian packages as RPMs, for the demo of layer
 """
 MACROS = {
     # The buildroot is filled beforehand: nothing to empty, strip, compress or check.
-    "__spec_install_pre": "%{___build_pre}", "__os_install_post": "%{nil}", "debug_package": "%{nil}",
-    "_build_id_links": "none", "_binary_payload": "w3.zstdio", "_buildhost": "demo",
+    "__spec_install_pre": "%{___build_pre}",
+    "__os_install_post": "%{nil}",
+    "debug_package": "%{nil}",
+    "_build_id_links": "none",
+    "_binary_payload": "w3.zstdio",
+    "_buildhost": "demo",
     "use_source_date_epoch_as_buildtime": "1",
 }
 
@@ -83,13 +127,27 @@ def fetch(names: Iterable[str]) -> list[Path]:
             return files
     say("Fetching Debian packages")
     # An empty dpkg status makes apt resolve as for a machine that has nothing yet.
-    options = {"Dir::State::status": "/dev/null", "Dir::Cache::archives": debs, "Dir::Cache::pkgcache": "",
-               "Dir::Cache::srcpkgcache": "", "APT::Sandbox::User": "root", "Debug::NoLocking": "1"}
+    options = {
+        "Dir::State::status": "/dev/null",
+        "Dir::Cache::archives": debs,
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "APT::Sandbox::User": "root",
+        "Debug::NoLocking": "1",
+    }
     shutil.rmtree(debs, ignore_errors=True)
     (debs / "partial").mkdir(parents=True)
-    run("apt-get", "-y", "-qq", "--no-install-recommends", "--download-only",
-        *(f"-o{key}={value}" for key, value in options.items()), "install", *wanted,
-        hint="\nDoes `apt-get update` help?")
+    run(
+        "apt-get",
+        "-y",
+        "-qq",
+        "--no-install-recommends",
+        "--download-only",
+        *(f"-o{key}={value}" for key, value in options.items()),
+        "install",
+        *wanted,
+        hint="\nDoes `apt-get update` help?",
+    )
     files = sorted(debs.glob("*.deb"))
     note.write_text(json.dumps({"wanted": wanted, "files": [file.name for file in files]}))
     return files
@@ -201,13 +259,29 @@ def convert(deb: Path, destination: Path, suffix: str = "") -> Path:
                 os.utime(path, (built_by_debian, built_by_debian), follow_symlinks=False)
         (work / "files").write_text(file_list(name, root))
         tags = [f"Provides: {word}" for word in provides] + ([f"Epoch: {epoch}"] if epoch else [])
-        (work / "spec").write_text(SPEC.format(
-            name=name, version=version, release=release, tags="\n".join(tags), listing=work / "files",
-            summary=fields["Description"], homepage=fields.get("Homepage", "https://www.debian.org/")))
+        (work / "spec").write_text(
+            SPEC.format(
+                name=name,
+                version=version,
+                release=release,
+                tags="\n".join(tags),
+                listing=work / "files",
+                summary=fields["Description"],
+                homepage=fields.get("Homepage", "https://www.debian.org/"),
+            )
+        )
         defines = MACROS | {"_topdir": str(work / "top"), "_rpmdir": scratch, "_rpmfilename": made.name}
-        run("rpmbuild", "-bb", "--quiet", "--nodeps", f"--target={arch}", f"--buildroot={root}",
+        run(
+            "rpmbuild",
+            "-bb",
+            "--quiet",
+            "--nodeps",
+            f"--target={arch}",
+            f"--buildroot={root}",
             *(word for macro, value in defines.items() for word in ("--define", f"{macro} {value}")),
-            work / "spec", env={**os.environ, "SOURCE_DATE_EPOCH": str(built_by_debian), "LC_ALL": "C.UTF-8"})
+            work / "spec",
+            env={**os.environ, "SOURCE_DATE_EPOCH": str(built_by_debian), "LC_ALL": "C.UTF-8"},
+        )
         (work / made.name).rename(made)
     return made
 
@@ -217,16 +291,23 @@ def read(path: Path) -> Package:
     transaction.setVSFlags(rpm.RPMVSF_MASK_NOSIGNATURES)
     with path.open("rb") as file:
         header = transaction.hdrFromFdno(file.fileno())
-    return Package(header["name"], path, frozenset(header["requirename"]),
-                   frozenset(header["providename"]) | frozenset(header["filenames"]))
+    return Package(
+        header["name"],
+        path,
+        frozenset(header["requirename"]),
+        frozenset(header["providename"]) | frozenset(header["filenames"]),
+    )
 
 
 class Pool:
     """All RPMs of the demo, and which of them a set of names needs."""
 
     def __init__(self) -> None:
-        debs = [deb for deb in fetch({*BASE, *LAYERABLE, *ADDED_IN_NEXT, "usr-is-merged"})
-                if deb.name.split("_")[0] not in NOT_CONVERTED]
+        debs = [
+            deb
+            for deb in fetch({*BASE, *LAYERABLE, *ADDED_IN_NEXT, "usr-is-merged"})
+            if deb.name.split("_")[0] not in NOT_CONVERTED
+        ]
         self._debs = {deb.name.split("_")[0]: deb for deb in debs}
         # Keyed by this very file: a changed conversion never meets RPMs of the old one.
         self._folder = CACHE / f"rpms-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]}"

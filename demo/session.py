@@ -15,8 +15,16 @@ from demo.base import Composer
 from demo.packages import Pool
 from demo.settings import DEVEL, HOST, LAYER, PROJECT, DemoError, say
 
-TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg", "rpmbuild": "rpm", "createrepo_c": "createrepo-c",
-         "ostree": "ostree", "bwrap": "bubblewrap", "chattr": "e2fsprogs", "ldconfig": "libc-bin"}
+TOOLS = {
+    "apt-get": "apt",
+    "dpkg-deb": "dpkg",
+    "rpmbuild": "rpm",
+    "createrepo_c": "createrepo-c",
+    "ostree": "ostree",
+    "bwrap": "bubblewrap",
+    "chattr": "e2fsprogs",
+    "ldconfig": "libc-bin",
+}
 CLOSING = """
 The host stays for you to go on with (nothing of it runs on this machine, so try what you like):
 
@@ -71,8 +79,14 @@ def strace_runs() -> None:
     """The layered program, run in its own deployment as its root, on this machine's kernel."""
     root = host.Deployment().root
     command = "--proc /proc --dev /dev strace -e trace=openat /bin/true"
-    play(f"bwrap --ro-bind $LAYER_SYSROOT/{root.relative_to(HOST)} / {command}",
-         "bwrap", "--ro-bind", root, "/", *command.split())
+    play(
+        f"bwrap --ro-bind $LAYER_SYSROOT/{root.relative_to(HOST)} / {command}",
+        "bwrap",
+        "--ro-bind",
+        root,
+        "/",
+        *command.split(),
+    )
 
 
 def session(composer: Composer) -> None:
@@ -132,8 +146,10 @@ def prepare() -> Composer:
         raise DemoError("The demo must run as root: an OSTree sysroot holds files of many owners.")
     missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
     if missing:
-        raise DemoError("The demo host is composed of Debian's packages, on Debian 12. Not found here: "
-                        f"{', '.join(missing)}. Elsewhere, run it in a privileged container of debian:12.")
+        raise DemoError(
+            "The demo host is composed of Debian's packages, on Debian 12. Not found here: "
+            f"{', '.join(missing)}. Elsewhere, run it in a privileged container of debian:12."
+        )
     composer = Composer(Pool())
     composer.begin()
     host.create()

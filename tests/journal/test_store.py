@@ -47,9 +47,7 @@ def test_positions_and_transaction_numbers_have_no_gaps(journal: Journal, draft:
     assert (journal.position, journal.transactions) == (15, 5)
 
 
-def test_what_was_appended_is_read_back_by_another_reader(
-    journal: Journal, path: Path, draft: DraftMaker
-) -> None:
+def test_what_was_appended_is_read_back_by_another_reader(journal: Journal, path: Path, draft: DraftMaker) -> None:
     transaction(journal, draft)
     assert list(Journal.open(path).events()) == list(journal.events())
 

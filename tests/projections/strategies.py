@@ -83,9 +83,7 @@ outcomes: st.SearchStrategy[Payload] = st.one_of(
 @st.composite
 def histories(draw: Callable[..., object]) -> list[Event]:
     """Events of up to eight transactions. Each is whole or without an outcome; refusals come in between."""
-    scripts = draw(
-        st.lists(st.tuples(st.lists(changes, max_size=4), st.none() | outcomes), min_size=1, max_size=8)
-    )
+    scripts = draw(st.lists(st.tuples(st.lists(changes, max_size=4), st.none() | outcomes), min_size=1, max_size=8))
     queues = [
         [(number, TransactionStarted("verb", pid=number)), *((number, each) for each in body)]
         + ([(number, outcome)] if outcome else [])

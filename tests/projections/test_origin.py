@@ -57,8 +57,10 @@ def test_with_layers_it_says_baserefspec_and_the_sorted_requests() -> None:
     ("text", "requested"),
     [
         ("[origin]\nrefspec=foo:bar/x86_64/baz\n", set()),
-        ("[origin]\nbaserefspec=a:b\n[packages]\nrequested=virt-manager;libvirt;pcsc-lite-ccid\n", {
-            "virt-manager", "libvirt", "pcsc-lite-ccid"}),
+        (
+            "[origin]\nbaserefspec=a:b\n[packages]\nrequested=virt-manager;libvirt;pcsc-lite-ccid\n",
+            {"virt-manager", "libvirt", "pcsc-lite-ccid"},
+        ),
         ("# a comment\n[origin]\nbaserefspec = a:b\n\n[packages]\nrequested= libvirt;fish;\n", {"libvirt", "fish"}),
     ],
 )

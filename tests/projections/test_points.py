@@ -30,9 +30,7 @@ def path(tmp_path: Path) -> Path:
 def stored(path: Path, events: list[Event]) -> Journal:
     journal = Journal.open_for_append(path)
     for event in events:
-        journal.append(
-            [Draft(event.event_id, event.transaction_uuid, event.recorded_at, CONTEXT, event.payload)]
-        )
+        journal.append([Draft(event.event_id, event.transaction_uuid, event.recorded_at, CONTEXT, event.payload)])
     return journal
 
 
