@@ -1,6 +1,6 @@
 """What a layer costs, on a base of 10,000 and of 100,000 files: cost has to follow the change, not the base.
 
-    .venv/bin/python bench/layer_cost.py [--directory DIR] [--repeat N]
+    .venv/bin/python -m bench.layer_cost [--directory DIR] [--repeat N]
 
 Needs root, rpmbuild and the ostree command. Both bases have an rpmdb of 400 packages. Measured are the import of a
 package of 50 files, the layered commit in its steps, and the same done the usual way in the same run: a checkout of
@@ -15,16 +15,14 @@ import resource
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import gi
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, OSTree  # noqa: E402
 
@@ -44,6 +42,8 @@ BIG_PACKAGE_FILES = 20_000
 SMALL = {f"usr/share/small/d{i % 5}/f{i}": f"{i}" for i in range(PACKAGE_FILES)}
 TIME = 1_700_000_000
 STEPS = ("checkout_rpmdb", "graft", "install", "_replace_rpmdb", "_metadata")
+
+NOTHING: Mapping[str, str] = {}
 
 Times = dict[str, list[float]]
 
@@ -142,8 +142,8 @@ def steps_timed(times: Times) -> Iterator[None]:
             setattr(layered_commit, step, original)
 
 
-def base_repo(path: Path, count: int, rpmdb: Path) -> tuple[OSTree.Repo, str]:
-    """A repository with one base commit of `count` files."""
+def base_repo(path: Path, count: int, rpmdb: Path, more: Mapping[str, str] = NOTHING) -> tuple[OSTree.Repo, str]:
+    """A repository with one base commit of `count` files, and of some more whose content matters."""
     repo = OSTree.Repo.new(Gio.File.new_for_path(str(path)))
     repo.create(OSTree.RepoMode.BARE)
     repo.prepare_transaction()
@@ -162,6 +162,8 @@ def base_repo(path: Path, count: int, rpmdb: Path) -> tuple[OSTree.Repo, str]:
 
     for index in range(count):
         put(base_path(index % RPMDB_PACKAGES, index // RPMDB_PACKAGES), f"{count} {index}".encode())
+    for name, text in more.items():
+        put(name, text.encode())
     put("usr/etc/passwd", b"root:x:0:0::/root:/bin/sh\n")
     put(f"{DBPATH}/rpmdb.sqlite", rpmdb.read_bytes())
     _, tree = repo.write_mtree(root)

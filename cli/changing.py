@@ -38,10 +38,9 @@ def flags(command: Callable[..., Any]) -> Callable[..., Any]:
 def open_host(ctx: click.Context) -> Host:
     """The host that the command line names, with progress shown on a terminal."""
     from cli.progress import for_terminal
-    from layering import identity, logs, stateroot
+    from layering import identity, stateroot
     from layering.host import Host
 
-    logs.configure()
     chosen: Globals = ctx.obj
     name = stateroot.choose(chosen.sysroot, chosen.stateroot)
     return Host(chosen.sysroot, name, identity.context(sys.argv[1:]), progress=for_terminal())

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from journal.errors import LayerError
+from layering.version import VERSION
 
 COMMANDS = {
     "pkg-add": "cli.pkg_add",
@@ -56,14 +57,6 @@ class Globals:
     stateroot: str | None
 
 
-def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        from layering.identity import tool_version
-
-        click.echo(f"layer {tool_version()}")
-        ctx.exit()
-
-
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -84,7 +77,7 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     default="auto",
     help="Whether to use colours; auto does so on a terminal, unless NO_COLOR is set.",
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.version_option(VERSION, prog_name="layer", message="%(prog)s %(version)s")
 @click.pass_context
 def commands(ctx: click.Context, sysroot: Path, stateroot: str | None, color: str) -> None:
     """Package layering for image-based hosts. Every change is an event in a journal."""

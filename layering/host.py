@@ -7,13 +7,13 @@ is recorded as refused or failed, and the host is what it was.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
-import structlog
 
 from journal.errors import LayerError
 from journal.events import (
@@ -27,6 +27,7 @@ from journal.identifiers import Clock, system_clock
 from journal.store import Journal
 from layering import stateroot, sync
 from layering.layers import Decision, Work
+from layering.logs import log
 from layering.plan import after, needs_deployment
 from layering.progress import Progress, Silent
 from layering.sysroot import Sysroot
@@ -34,8 +35,6 @@ from layering.transaction import Invocation, Recorder, outcome_of
 from projections import origin, points
 from projections.host import HostState
 from projections.transactions import Transaction, tell
-
-log = structlog.get_logger()
 
 Decide = Callable[[Work], Decision]
 """What a verb does: look at the state, and decide where the host should be."""
@@ -124,7 +123,7 @@ class Host:
                 state = projection.host or HostState()
                 uuid = recorder.new_transaction()
                 recorder.record(uuid, recorder.started(invocation, state))
-                structlog.contextvars.bind_contextvars(transaction=uuid, verb=invocation.verb)
+                log.bind(transaction=uuid, verb=invocation.verb)
                 with self._recording_failure(recorder, uuid), self._work(state, recorder.journal, options) as work:
                     result = self._decide_and_deploy(work, decide, options, recorder, uuid)
                 points.keep_snapshot(recorder.journal, points.at(recorder.journal))
@@ -170,10 +169,14 @@ class Host:
         staged = self.sysroot.is_booted
         recorder.record(uuid, *changes, TransactionPrepared(commit, text, staged))
         self.progress.step("Staging the deployment" if staged else "Deploying")
+        started = time.monotonic()
         deployment = self.sysroot.deploy(commit, text, decision.etc_from)
+        spent = time.monotonic() - started
         recorder.record(uuid, TransactionCommitted(deployment.id))
-        log.debug("deployed", deployment=deployment.id, staged=staged)
+        started = time.monotonic()
         self.sysroot.clear_away()
+        spent += time.monotonic() - started
+        log.debug("deployed", deployment=deployment.id, staged=staged, seconds=spent)
         return result(target, changes, staged=staged, deployed=True)
 
     @contextlib.contextmanager

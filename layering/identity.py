@@ -7,10 +7,10 @@ import pwd
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from journal.events import Actor, Context, HostIdentity
+from layering.version import VERSION
 
 _UNSET = 0xFFFFFFFF  # what the kernel says where no login was recorded: (uid_t) -1, see proc_pid_loginuid(5)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -18,7 +18,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 def context(arguments: Sequence[str]) -> Context:
     """The context of this process, which was called with these arguments."""
-    return Context(host_identity(), actor(os.environ), command_line(arguments), tool_version())
+    return Context(host_identity(), actor(os.environ), command_line(arguments), VERSION)
 
 
 def command_line(arguments: Sequence[str]) -> str:
@@ -29,14 +29,6 @@ def command_line(arguments: Sequence[str]) -> str:
 def without_credentials(text: str) -> str:
     """The text with the user names and passwords of its URLs left out: nothing else of it is secret."""
     return _CREDENTIALS.sub("***", text)
-
-
-def tool_version() -> str:
-    """Version of this program."""
-    try:
-        return version("layer")
-    except PackageNotFoundError:
-        return "0"
 
 
 def host_identity() -> HostIdentity:

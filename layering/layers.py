@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from journal.events import Package, Payload, Request
 from journal.store import Journal
 from layering import base, layered_commit, nevra, plan
 from layering.errors import LayeringError, RepositoryError
+from layering.logs import log
 from layering.objects import CacheBroken
 from layering.pkgcache import CachedPackage, PackageCache
 from layering.plan import Goal
@@ -26,8 +26,6 @@ from projections.host import HostState
 
 if TYPE_CHECKING:
     from gi.repository import OSTree
-
-log = structlog.get_logger()
 
 
 class NotReproduced(LayeringError):

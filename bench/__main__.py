@@ -1,0 +1,13 @@
+"""All measurements, one after the other: `make bench`."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import layer_cost, pkg_add
+
+if __name__ == "__main__":
+    for title, measure in (("the layered commit", layer_cost.main), ("layer pkg-add", pkg_add.main)):
+        print(f"## {title}", flush=True)
+        sys.argv = [title]
+        measure()
