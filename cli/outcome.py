@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from cli.rendering import SHORT
+from cli.rendering import SHORT, package_lines
 from journal.events import BaseChanged, LayerCommitted, Payload, RequestsChanged
 from layering.host import Result
 from projections.host import names
@@ -58,6 +58,7 @@ def _lines(change: Payload) -> Iterator[str]:
         case BaseChanged():
             version = f" ({change.version})" if change.version else ""
             yield f"Base: {change.refspec} {change.commit[:SHORT]}{version}"
+            yield from package_lines(change.packages_added, change.packages_removed)
         case RequestsChanged():
             for request in change.absorbed:
                 if request in change.added:

@@ -11,6 +11,8 @@ from datetime import datetime
 import click
 import msgspec
 
+from layering.nevra import name_arch
+
 SHORT = 12
 """Digits of a checksum where people read it."""
 
@@ -62,6 +64,16 @@ def fields(pairs: Iterable[tuple[str, str | None]], indent: str = "") -> Iterabl
 def joined(names: Sequence[str]) -> str | None:
     """Names in a row, None where there are none."""
     return " ".join(names) or None
+
+
+def package_lines(added: Iterable[str], removed: Iterable[str]) -> Iterable[str]:
+    """How two sets of NEVRAs differ, a line each: `old -> new` for one of the same name and architecture."""
+    gone = {name_arch(nevra): nevra for nevra in removed}
+    for nevra in sorted(added):
+        old = gone.pop(name_arch(nevra), None)
+        yield f"  {old} -> {nevra}" if old else f"  + {nevra}"
+    for nevra in sorted(gone.values()):
+        yield f"  - {nevra}"
 
 
 OUTCOME_COLOURS = {

@@ -71,12 +71,13 @@ def _lines(journal: Journal, number: int) -> Iterator[str]:
         ("Downgraded", [f"{old} -> {new}" for old, new in told.downgraded]),
         ("Absorbed by the base", told.absorbed),
         ("No longer in the base, layered again", told.reinstated),
-        ("New in the base", told.base_added),
-        ("Gone from the base", told.base_removed),
     ):
         if packages:
             yield f"{title}:"
             yield from (f"  {each}{checksums.get(each, '')}" for each in packages)
+    if told.base_added or told.base_removed:
+        yield "Packages of the base:"
+        yield from rendering.package_lines(told.base_added, told.base_removed)
     yield "Events:"
     for event in events:
         yield f"  {event.position}  {rendering.local_time(event.recorded_at)}  {event.type}"

@@ -34,7 +34,8 @@ The host stays for you to go on with (nothing of it runs on this machine, so try
     layer rollback                 and back again
     layer history --package jq
     layer show 5 --json
-    sqlite3 {host}/ostree/deploy/debian/var/lib/layer/journal.db 'SELECT record FROM events'
+    sqlite-utils {host}/ostree/deploy/debian/var/lib/layer/journal.db \\
+        'SELECT position, transaction_number, type, recorded_at FROM events' -t
 
 `make demo` makes it anew."""
 
