@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-import msgspec
 
 from cli.rendering import SHORT, package_lines
 from journal.events import BaseChanged, LayerCommitted, Payload, RequestsChanged
@@ -36,7 +35,7 @@ def tell(result: Result) -> None:
 
 
 def rehearsed(result: Result) -> dict[str, Any]:
-    """What a dry run would record, with the keys that the transaction would have."""
+    """What would come of it, with the keys that the transaction would have."""
     state = result.state
     layers = [change for change in result.changes if isinstance(change, LayerCommitted)]
     packages = package_changes(layers[0]) if layers else {}
@@ -49,7 +48,6 @@ def rehearsed(result: Result) -> dict[str, Any]:
         "layered_commit": state.layered_commit,
         "requested": names(state.requested),
         **{key: packages.get(key, ()) for key in ("added", "removed", "upgraded", "downgraded")},
-        "events": [{"type": each.TYPE, "payload": msgspec.to_builtins(each)} for each in result.changes],
     }
 
 

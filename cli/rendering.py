@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -51,11 +52,16 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def fields(pairs: Iterable[tuple[str, str | None]], indent: str = "") -> Iterable[str]:
-    """`Name: value` lines, the names aligned to the right as `rpm-ostree status` has them; empty values left out."""
+    """`Name: value` lines, the names aligned to the right as `rpm-ostree status` has them; empty values left out.
+
+    On a terminal long values are wrapped below themselves.
+    """
     kept = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in kept), default=0)
+    room = max(shutil.get_terminal_size().columns - len(indent) - width - 2, 20) if sys.stdout.isatty() else None
     for name, value in kept:
-        first, *more = value.split("\n")
+        lines = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) if room else [value]
+        first, *more = lines
         yield f"{indent}{name:>{width}}: {first}"
         for line in more:
             yield f"{indent}{'':>{width}}  {line}"
