@@ -114,6 +114,9 @@ def run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # Python wraps what comes while a class is being made
+            _tell("Cancelled", None)
+            return 1
         if os.environ.get("LAYER_DEBUG"):
             raise
         _tell(f"internal error: {type(error).__name__}: {error}", "LAYER_DEBUG=1 shows where. Please report it.")
