@@ -21,6 +21,7 @@ from layering.plan import Goal
 from layering.progress import Progress
 from layering.resolver import LOCAL, Demand, Resolver, Universe
 from layering.rpmdb import checkout_rpmdb, installed
+from layering.rpmfile import RpmFile, read_rpm
 from layering.sysroot import Sysroot
 from projections.host import HostState
 
@@ -90,6 +91,16 @@ class Work:
         """Where repository metadata and downloads are kept: /var/cache/layer of the stateroot."""
         return self.sysroot.path / "ostree/deploy" / self.sysroot.osname / "var/cache/layer"
 
+    def local_request(self, path: Path) -> Request:
+        """The request for a local RPM. It is read now, and imported once all is resolved.
+
+        Raises:
+            ImportRefused: it is none that can be layered.
+        """
+        file = read_rpm(path)
+        self._local_files[file.nevra, file.sha256] = file
+        return Request(file.nevra, file.sha256)
+
     def resolver(self, repo: OSTree.Repo, base_commit: str) -> Resolver:
         """The resolver that sees this base, and the repositories of the merge deployment."""
         if base_commit not in self._resolvers:
@@ -122,6 +133,11 @@ class Work:
     def _resolvers(self) -> dict[str, Resolver]:
         return {}
 
+    @cached_property
+    def _local_files(self) -> dict[tuple[str, str | None], RpmFile]:
+        """The local RPMs of this command, by NEVRA and SHA-256."""
+        return {}
+
     def resolve(self, goal: Goal, *, repo: OSTree.Repo | None = None, message: str | None = None) -> Decision:
         """The decision that meets this goal. repo: where the base is to be read, if not in the sysroot's repository.
 
@@ -134,11 +150,12 @@ class Work:
         required_by: dict[str, tuple[str, ...]] = {}
         if goal.wanted:
             self.progress.step("Resolving dependencies")
+            kept = self.state.packages if goal.kept is None else goal.kept
             resolution = self.resolver(repo or self.repo, goal.base_commit).resolve(
                 Demand(
                     requests=goal.wanted,
-                    kept=self.state.packages,
-                    cached=self._headers([*self.state.packages, *_local(goal.wanted)]),
+                    kept=kept,
+                    cached=self._headers([*kept, *_local(goal.wanted)]),
                     policy=goal.policy,
                 )
             )
@@ -170,6 +187,10 @@ class Work:
             RepositoryError: some are not to be had as promised. ImportRefused: some can't be layered.
         """
         found = {each: self.cache.find(each) for each in decision.target.packages}
+        for package, cached in found.items():
+            if cached is None and (file := self._local_files.get((package.nevra, package.sha256))):
+                self.progress.step(f"Importing {file.path.name}")
+                found[package] = self.cache.import_rpm(file.path, package)
         missing = [each for each, cached in found.items() if cached is None]
         if missing:
             commit = decision.target.base_commit or ""
@@ -264,9 +285,11 @@ class Work:
         directory = self.scratch / "headers"
         directory.mkdir(exist_ok=True)
         for package in packages:
-            if cached := self.cache.find(package):
-                path = directory / f"{cached.commit[:12]}-{package.nevra}.rpm"
-                path.write_bytes(cached.prefix)
+            cached = self.cache.find(package)
+            file = None if cached else self._local_files.get((package.nevra, package.sha256))
+            if source := cached or file:
+                path = directory / f"{(package.sha256 or '')[:12]}-{package.nevra}.rpm"
+                path.write_bytes(source.prefix)
                 headers[package] = path
         return headers
 

@@ -149,16 +149,21 @@ class PackageCache:
         branch = f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.package.sha256}"
         self._repo.set_ref_immediate(None, branch, None, None)
 
-    def retain(self, keep: Collection[Package]) -> int:
-        """Drop all packages but those to keep (by NEVRA and checksum), and return how many bytes that freed."""
+    def beyond(self, keep: Collection[Package]) -> list[Package]:
+        """What is in the cache and not among those to keep (by NEVRA and checksum)."""
+        kept = {(package.nevra, package.sha256) for package in keep}
+        return [each for each in self.packages() if (each.nevra, each.sha256) not in kept]
+
+    def retain(self, keep: Collection[Package]) -> tuple[int, int]:
+        """Drop all packages but those to keep (by NEVRA and checksum); how many objects and bytes that freed."""
         if not (self.path / "config").exists():
-            return 0
+            return 0, 0
         kept = {f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.sha256}" for package in keep}
         _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
         for ref in set(refs) - kept:
             self._repo.set_ref_immediate(None, ref, None, None)
-        _, _, _, freed = self._repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0)
-        return int(freed)
+        _, _, objects, freed = self._repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0)
+        return int(objects), int(freed)
 
     @cached_property
     def _repo(self) -> OSTree.Repo:
