@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,12 +15,13 @@ from layering.errors import SysrootError
 from layering.found_layer import read_layer
 from layering.host import Decide
 from layering.layers import Work
+from layering.local_rpms import KEPT, is_held
 from layering.sysroot import Deployment
 from layering.upkeep import Upkeep
 from projections import retention
 from projections.host import HostState
 
-_OURS = ("base/", "key/", "commit/")
+_OURS = ("base/", "key/", "commit/", KEPT)
 _DOWNLOADS = "packages"
 
 
@@ -44,6 +45,11 @@ class _Needed(msgspec.Struct):
         self.refs |= retention.refs_of(state)
         self.packages |= retention.packages_of(state)
 
+    def beyond(self, refs: Iterable[str]) -> list[str]:
+        """Those refs of layer's own, below `layer/`, that nothing needs."""
+        ours = (name for name in refs if name.startswith(_OURS))
+        return sorted(name for name in ours if name not in self.refs and not is_held(name, self.packages))
+
 
 def cleanup(what: What) -> Decide:
     """Drop deployments, commits, packages and metadata that nothing needs. What is booted or pinned always stays."""
@@ -54,7 +60,7 @@ def cleanup(what: What) -> Decide:
         foreseen: list[Payload] = []
         if what.base:
             needed = _needed(work, what.keep, gone)
-            refs = sorted(set(work.sysroot.refs()) - set(needed.refs))
+            refs = needed.beyond(work.sysroot.refs())
             packages = work.cache.beyond(needed.packages)
             if refs or packages:
                 foreseen.append(CommitsDropped(tuple(refs), packages=tuple(packages)))
@@ -115,7 +121,7 @@ def _drop_commits(work: Work, keep: int) -> CommitsDropped | None:
     needed = _needed(work, keep, set())
     sysroot = work.sysroot
     sysroot.hold({name: commit for name, commit in needed.refs.items() if sysroot.has_commit(commit)})
-    refs = sorted(name for name in sysroot.refs() if name.startswith(_OURS) and name not in needed.refs)
+    refs = needed.beyond(sysroot.refs())
     sysroot.let_go(refs)
     work.progress.step("Pruning the repository")
     pruned = sysroot.prune()

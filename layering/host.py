@@ -171,7 +171,7 @@ class Host:
             transaction = tell(points.events_of(journal, number))
             return Result(state, target, changes, transaction, notes=decision.notes, **more)  # type: ignore[arg-type]
 
-        if options.download_only:
+        if options.download_only and decision.changes(state):
             work.fetch(decision)
             recorder.record(uuid, TransactionUnchanged("Update downloaded."))
             return result(state, (), message="Update downloaded.")

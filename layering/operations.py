@@ -221,4 +221,4 @@ def _same_base(
 def _request(work: Work, spec: str) -> Request:
     """What a word of the command line asks for: a file is a local RPM."""
     path = Path(spec)
-    return work.local_request(path) if spec.endswith(".rpm") and path.is_file() else Request(spec)
+    return work.local.request(path) if spec.endswith(".rpm") and path.is_file() else Request(spec)

@@ -31,6 +31,12 @@ _DIRECTORY = Path("ostree/repo/extensions/layer/pkgcache")
 _PLAIN = re.compile(rb"[A-Za-z0-9.-]")
 
 
+def copy_commit(source: Path, repo: OSTree.Repo, commit: str) -> None:
+    """A commit and its objects out of the repository at `source`, hardlinked where the file system can."""
+    options = {"refs": GLib.Variant("as", [commit]), "depth": GLib.Variant("i", 0)}
+    repo.pull_with_options(source.as_uri(), GLib.Variant("a{sv}", options), None, None)
+
+
 def cache_path(sysroot: Path) -> Path:
     """Where the cache of a sysroot lies, beside rpm-ostree's own."""
     return sysroot / _DIRECTORY
@@ -135,6 +141,19 @@ class PackageCache:
         except (GLib.Error, OSError) as error:
             reason = error.message if isinstance(error, GLib.Error) else error
             raise LayeringError(f"{read.nevra} could not be imported into the package cache: {reason}") from error
+
+    def take_in(self, repo: OSTree.Repo, commit: str, package: Package) -> None:
+        """Have a package again whose commit another repository holds.
+
+        Raises:
+            LayeringError: its objects are not all there.
+        """
+        try:
+            copy_commit(Path(repo.get_path().get_path()), self._repo, commit)
+            ref = f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.sha256}"
+            self._repo.set_ref_immediate(None, ref, commit, None)
+        except GLib.Error as error:
+            raise LayeringError(f"{package.nevra} can't be brought into the cache: {error.message}") from error
 
     def packages(self) -> list[Package]:
         """All that is in the cache."""
