@@ -19,7 +19,7 @@ from layering.errors import LayeringError  # noqa: E402
 from layering.pkgcache import CachedPackage, PackageCache, copy_commit  # noqa: E402
 from layering.resolver import LOCAL  # noqa: E402
 from layering.rpmfile import RpmFile, read_rpm  # noqa: E402
-from layering.sysroot import Sysroot  # noqa: E402
+from layering.sysroot import REF_PREFIX, Sysroot  # noqa: E402
 
 KEPT = "local/"
 """Below `layer/`: refs of the local RPMs that the host's repository holds."""
@@ -55,7 +55,9 @@ class LocalRpms:
         """The package out of the cache, or out of what the host's repository holds."""
         if found := self._cache.find(package):
             return found
-        commit = self._sysroot.refs().get(f"{KEPT}{package.sha256}") if package.sha256 else None
+        if package.sha256 is None:
+            return None
+        _, commit = self._sysroot.repo.resolve_rev(f"{REF_PREFIX}{KEPT}{package.sha256}", True)
         if commit is None:
             return None
         if self._dry_run:
