@@ -25,7 +25,10 @@ _FLAGS = (
     click.option("-y", "--assumeyes", is_flag=True, help="Accepted for habit's sake; there are no questions."),
     click.option("--json", "as_json", is_flag=True, help="Print the transaction as JSON, as `layer show` does."),
 )
-_RECORDED = ("idempotent", "allow_inactive", "cacheonly", "download_only", "reboot", "everything", "revision", "to")
+_RECORDED = (
+    *("idempotent", "allow_inactive", "cacheonly", "download_only", "reboot", "everything", "revision", "to"),
+    *("pending", "rollback", "base", "repomd", "keep", "uninstall", "install"),
+)
 
 
 def flags(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,12 +56,8 @@ def run(ctx: click.Context, verb: str, arguments: Sequence[str], decide: Decide,
     from layering.transaction import Invocation
 
     host = open_host(ctx)
-    recorded = {
-        name.replace("_", "-"): str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in given.items()
-        if name in _RECORDED and value
-    }
-    options = Options(given["dry_run"], given["download_only"], given["cacheonly"])
+    recorded = {name.replace("_", "-"): _text(value) for name, value in given.items() if name in _RECORDED and value}
+    options = Options(given["dry_run"], given.get("download_only", False), given.get("cacheonly", False))
     try:
         invocation = Invocation(verb, tuple(arguments), recorded, given["message"])
         result = host.transact(invocation, decide, options)
@@ -72,9 +71,16 @@ def run(ctx: click.Context, verb: str, arguments: Sequence[str], decide: Decide,
         from cli.outcome import tell
 
         tell(result)
-    if result.deployed and given["reboot"]:
+    if result.deployed and given.get("reboot"):
         _reboot(ctx)
     return UNCHANGED if given["unchanged_exit_77"] and not result.changes else 0
+
+
+def _text(value: object) -> str:
+    """An option's value as the journal has it; of one that may be repeated, all in a row."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _print_json(host: Host, result: Result) -> None:

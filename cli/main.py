@@ -24,6 +24,11 @@ COMMANDS = {
     "history": "cli.history",
     "show": "cli.show",
     "sync": "cli.sync",
+    "cleanup": "cli.cleanup",
+    "pin": "cli.pin",
+    "unpin": "cli.unpin",
+    "refresh-md": "cli.refresh_md",
+    "search": "cli.search",
 }
 ALIASES = {
     "install": "pkg-add",

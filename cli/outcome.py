@@ -8,11 +8,22 @@ from typing import Any
 import click
 
 from cli.rendering import SHORT, package_lines
-from journal.events import BaseChanged, LayerCommitted, Payload, RequestsChanged
+from journal.events import (
+    BaseChanged,
+    CacheDropped,
+    CommitsDropped,
+    DeploymentsDropped,
+    LayerCommitted,
+    Payload,
+    RequestsChanged,
+    TransactionPinned,
+    TransactionUnpinned,
+)
 from layering.host import Result
 from projections.host import names
 from projections.transactions import package_changes
 
+_THOUSAND = 1000
 _QUEUED = 'Changes queued for next boot. Run "systemctl reboot" to start a reboot'
 
 
@@ -76,3 +87,42 @@ def _lines(change: Payload) -> Iterator[str]:
                 if replaced:
                     yield f"{title}:"
                     yield from (f"  {each.old.nevra} -> {each.new.nevra}" for each in replaced)
+        case _:
+            yield from _upkeep_lines(change)
+
+
+def _upkeep_lines(change: Payload) -> Iterator[str]:
+    match change:
+        case TransactionPinned():
+            yield f"Pinned transaction {change.transaction}."
+        case TransactionUnpinned():
+            yield f"Unpinned transaction {change.transaction}."
+        case DeploymentsDropped():
+            yield "Dropped deployments:"
+            yield from (f"  {deployment}" for deployment in change.deployments)
+        case CommitsDropped():
+            yield from _dropped(change)
+        case CacheDropped():
+            yield f"Dropped {change.cache}: {_size(change.bytes)} ({_count(change.files, 'file')})"
+
+
+def _dropped(change: CommitsDropped) -> Iterator[str]:
+    if change.packages:
+        yield "Dropped packages:"
+        yield from (f"  {package.nevra}" for package in change.packages)
+    counts = ((change.refs, "ref"), (change.commits, "commit"), (change.packages, "package"))
+    kinds = ", ".join(_count(len(each), what) for each, what in counts)
+    yield f"Freed: {_size(change.bytes)} ({kinds}, {_count(change.objects, 'object')})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s'[: number != 1]}"
+
+
+def _size(size: float) -> str:
+    """A size in bytes for people, as GLib formats it: powers of ten."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < _THOUSAND:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= _THOUSAND
+    return f"{size:.1f} TB"

@@ -11,9 +11,10 @@ from cli import changing
 
 @click.command("pkg-add")
 @click.argument("packages", metavar="PKG|CAPABILITY|FILE.rpm...", nargs=-1, required=True)
+@click.option("--uninstall", metavar="PKG", multiple=True, help="Take this request back in the same transaction.")
 @changing.flags
 @click.pass_context
-def command(ctx: click.Context, /, packages: tuple[str, ...], **given: Any) -> int:
+def command(ctx: click.Context, /, packages: tuple[str, ...], uninstall: tuple[str, ...], **given: Any) -> int:
     """Request packages and layer them on the base.
 
     Names, capabilities and paths come from the repositories; a FILE.rpm is layered as it is. The base does not move,
@@ -21,5 +22,7 @@ def command(ctx: click.Context, /, packages: tuple[str, ...], **given: Any) -> i
     """
     from layering import operations
 
-    decide = operations.pkg_add(packages, idempotent=given["idempotent"], allow_inactive=given["allow_inactive"])
-    return changing.run(ctx, "pkg-add", packages, decide, given)
+    decide = operations.pkg_add(
+        packages, idempotent=given["idempotent"], allow_inactive=given["allow_inactive"], uninstall=uninstall
+    )
+    return changing.run(ctx, "pkg-add", packages, decide, {**given, "uninstall": uninstall})

@@ -12,10 +12,13 @@ from cli import changing
 @click.command("pkg-delete")
 @click.argument("packages", metavar="[PKG...]", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Take all requests back.")
+@click.option("--install", metavar="PKG", multiple=True, help="Request this in the same transaction.")
 @changing.flags
 @click.pass_context
-def command(ctx: click.Context, /, packages: tuple[str, ...], everything: bool, **given: Any) -> int:
-    """Take requests back; needs no network.
+def command(
+    ctx: click.Context, /, packages: tuple[str, ...], everything: bool, install: tuple[str, ...], **given: Any
+) -> int:
+    """Take requests back; needs no network, unless something is installed in their place.
 
     A package is named as it was requested; a local RPM by its name or NEVRA. Aliases: uninstall, remove.
     """
@@ -23,5 +26,11 @@ def command(ctx: click.Context, /, packages: tuple[str, ...], everything: bool, 
         raise click.UsageError("Name the requests to take back, or say --all.")
     from layering import operations
 
-    decide = operations.pkg_delete(packages, everything=everything, idempotent=given["idempotent"] or everything)
-    return changing.run(ctx, "pkg-delete", packages, decide, {**given, "everything": everything})
+    decide = operations.pkg_delete(
+        packages,
+        everything=everything,
+        idempotent=given["idempotent"] or everything,
+        allow_inactive=given["allow_inactive"],
+        install=install,
+    )
+    return changing.run(ctx, "pkg-delete", packages, decide, {**given, "everything": everything, "install": install})

@@ -164,6 +164,61 @@ class LayerCommitted(Payload, frozen=True):
     required_by: dict[str, tuple[str, ...]] = {}
 
 
+class TransactionPinned(Payload, frozen=True):
+    """The commits of a transaction are to outlive every cleanup.
+
+    deployment: STATEROOT-COMMIT.SERIAL of its deployment, where it still is and libostree pins it as well.
+    """
+
+    TYPE = "transaction-pinned"
+
+    transaction: int
+    deployment: str | None = None
+
+
+class TransactionUnpinned(Payload, frozen=True):
+    """The commits of a transaction may go again. deployment: as in `TransactionPinned`."""
+
+    TYPE = "transaction-unpinned"
+
+    transaction: int
+    deployment: str | None = None
+
+
+class DeploymentsDropped(Payload, frozen=True):
+    """Deployments, by STATEROOT-COMMIT.SERIAL, are taken off the list in one switch."""
+
+    TYPE = "deployments-dropped"
+
+    deployments: tuple[str, ...]
+
+
+class CommitsDropped(Payload, frozen=True):
+    """What nothing needs any longer is gone from the repository and the package cache.
+
+    refs: of layer's own. commits: checksums. packages: of the package cache. objects, bytes: of both repositories,
+    as libostree counts what it prunes.
+    """
+
+    TYPE = "commits-dropped"
+
+    refs: tuple[str, ...] = ()
+    commits: tuple[str, ...] = ()
+    packages: tuple[Package, ...] = ()
+    objects: int = 0
+    bytes: int = 0
+
+
+class CacheDropped(Payload, frozen=True):
+    """Files that can be had again are gone. cache: `metadata` or `downloads`."""
+
+    TYPE = "cache-dropped"
+
+    cache: str
+    files: int = 0
+    bytes: int = 0
+
+
 class TransactionPrepared(Payload, frozen=True):
     """All objects are there; the next step is the deployment switch, with this origin."""
 
@@ -229,6 +284,11 @@ PAYLOADS: tuple[type[Payload], ...] = (
     RequestsChanged,
     BaseChanged,
     LayerCommitted,
+    TransactionPinned,
+    TransactionUnpinned,
+    DeploymentsDropped,
+    CommitsDropped,
+    CacheDropped,
     TransactionPrepared,
     TransactionCommitted,
     TransactionUnchanged,

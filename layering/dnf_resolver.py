@@ -13,7 +13,7 @@ from layering.dnf_download import Downloads, sha256_of
 from layering.dnf_resolving import FilelistsNeeded, Resolving
 from layering.dnf_universe import DnfUniverse, host_architecture
 from layering.progress import Progress, Silent
-from layering.resolver import Demand, Located, Resolution, Universe
+from layering.resolver import Demand, Located, Match, RepositoryFacts, Resolution, Universe
 
 __all__ = ["DnfResolver", "host_architecture"]
 
@@ -39,13 +39,17 @@ class DnfResolver:
     def close(self) -> None:
         self._universe.close()
 
-    def refresh(self) -> None:
-        """Fetch the metadata of all repositories anew.
-
-        Raises:
-            RepositoryError: one can't be had.
-        """
+    def refresh(self) -> tuple[RepositoryFacts, ...]:
         self._universe.refresh()
+        return self._universe.repositories()
+
+    def search(self, text: str) -> tuple[Match, ...]:
+        self._universe.load_repositories()
+        return tuple(dnf_specs.matching(self._universe.sack, text))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._universe.notes)
 
     def provided_by_base(self, specs: Iterable[str]) -> dict[str, str]:
         found = {spec: dnf_specs.provider_in_base(self._universe.sack, spec) for spec in specs}

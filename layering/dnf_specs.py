@@ -9,6 +9,8 @@ import dnf.sack
 import dnf.subject
 import hawkey
 
+from layering.resolver import Match
+
 _MERGED = ("/bin/", "/sbin/", "/lib/", "/lib64/")
 
 
@@ -63,6 +65,22 @@ def spellings(spec: str) -> Iterator[str]:
         yield f"/usr{spec}"
     elif spec.startswith("/usr") and spec.removeprefix("/usr").startswith(_MERGED):
         yield spec.removeprefix("/usr")
+
+
+def matching(sack: dnf.sack.Sack, text: str) -> Iterator[Match]:
+    """The packages beyond the base with this text in their name or summary: in both, in the name, in the summary."""
+    available = sack.query().available()
+    where = {
+        kind: set(available.filter(hawkey.ICASE, **{f"{kind}__substr": text}).latest().run())
+        for kind in ("name", "summary")
+    }
+    for kinds, found in (
+        ("name and summary", where["name"] & where["summary"]),
+        ("name", where["name"] - where["summary"]),
+        ("summary", where["summary"] - where["name"]),
+    ):
+        for package in sorted(found):
+            yield Match(package.name, str(package), package.summary, package.reponame, kinds)
 
 
 def pulled_weakly(

@@ -28,7 +28,7 @@ from layering import dnf_voice
 from layering.errors import RepositoryError
 from layering.librpm import captured_log, macros
 from layering.progress import Progress
-from layering.resolver import Universe
+from layering.resolver import RepositoryFacts, Universe
 from layering.signatures import RPMDB
 
 _RETRIES = 3  # of dnf's ten: what three attempts do not bring, seven more do not either
@@ -50,7 +50,13 @@ class DnfUniverse:
         self._progress = progress
         self._cached: dict[Path, hawkey.Package] = {}
         dnf_voice.silence()
-        universe.cache_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            universe.cache_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RepositoryError(
+                f"The metadata cache {universe.cache_dir} can't be written: {error.strerror or error}",
+                hint="Run the command as root.",
+            ) from error
         self.base = dnf.Base(_configuration(universe))
         logging.captureWarnings(False)  # which dnf has just turned on
         self.sack = self._with_base()
@@ -93,6 +99,14 @@ class DnfUniverse:
         for repo in list(self.base.repos.iter_enabled()):
             repo._repo.expire()
         self.load_repositories()
+
+    def repositories(self) -> tuple[RepositoryFacts, ...]:
+        """The enabled repositories, sorted by their ids."""
+        query = self.sack.query(flags=hawkey.IGNORE_EXCLUDES).available()
+        return tuple(
+            RepositoryFacts(repo.id, int(repo._repo.getMaxTimestamp()), len(query.filter(reponame=repo.id)))
+            for repo in sorted(self.base.repos.iter_enabled(), key=lambda repo: str(repo.id))
+        )
 
     def close(self) -> None:
         """Let go of files and locks."""

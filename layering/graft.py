@@ -7,6 +7,7 @@ does not depend on the order in which packages are named.
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from layering.package_tree import PackageTree  # noqa: E402
 from layering.paths import OUTSIDE  # noqa: E402
 from layering.payload import Owner  # noqa: E402
 from layering.pkgcache import CachedPackage  # noqa: E402
+from layering.tmpfiles import below, top_of  # noqa: E402
 from layering.trees import IMPLIED_MODE, join, lookup, metadata_checksum  # noqa: E402
 
 _FILE = OSTree.ObjectType.FILE
@@ -234,7 +236,7 @@ class _Graft:
         for layer in self.layers:
             if layer.package.attributes.tmpfiles:
                 name = layer.package.nevra.rsplit("-", 2)[0]
-                fragments[name].update(layer.package.attributes.tmpfiles)
+                fragments[name].update(map(self._through_links, layer.package.attributes.tmpfiles))
                 by_name[name] = layer
         for name, lines in sorted(fragments.items()):
             tree, _ = self._resolve(by_name[name], "usr/lib/tmpfiles.d")
@@ -243,6 +245,17 @@ class _Graft:
             there = lookup(tree, f"pkg-{name}.conf")
             taken = there is not None and there != checksum
             tree.replace_file(f"pkg-{name}-layer.conf" if taken else f"pkg-{name}.conf", checksum)
+
+    def _through_links(self, line: str) -> str:
+        """A line for tmpfiles.d about the place that its path leads to: /var/opt/x for /opt/x, where /opt is a link.
+
+        On a fresh /var the link dangles until another fragment, of a later name perhaps, makes what it leads to; of
+        what a line itself names, systemd-tmpfiles makes the directories that are missing.
+        """
+        top = top_of(line)
+        there = lookup(self.root, top) if top else None
+        target = link_target(self.repo, there) if isinstance(there, str) else None
+        return below(line, posixpath.normpath(posixpath.join("/", target))) if target else line
 
     def _numbers(self, layer: PackageTree, owner: Owner) -> tuple[int, int]:
         if self._accounts is None:

@@ -29,17 +29,19 @@ from layering.layers import Decision, Work
 from layering.logs import log
 from layering.plan import after, needs_deployment
 from layering.progress import Progress, Silent
+from layering.resolver import Resolver
 from layering.sysroot import Sysroot
 from layering.transaction import Invocation, Recorder, outcome_of
-from projections import origin, points
+from layering.upkeep import Upkeep
+from projections import origin, points, retention
 from projections.host import HostState
 from projections.transactions import Transaction, tell
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - shm_overview(7); TemporaryDirectory makes a private directory in it
 """Where copies of the base's rpmdb are worked on: what is not on the disk need not be flushed with the objects."""
 
-Decide = Callable[[Work], Decision]
-"""What a verb does: look at the state, and decide where the host should be."""
+Decide = Callable[[Work], Decision | Upkeep]
+"""What a verb does: look at the state, and decide where the host should be, or what to do with it as it is."""
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -96,6 +98,21 @@ class Host:
             _, numbers = sync.sync(self.sysroot, recorder)
         return [tell(points.events_of(recorder.journal, number)) for number in numbers]
 
+    @contextlib.contextmanager
+    def repositories(self, *, cacheonly: bool = False) -> Iterator[Resolver]:
+        """The package repositories as the head deployment has them configured, for reading; nothing is recorded.
+
+        Raises:
+            LayerError: the host or its base can't be read.
+        """
+        journal = self.journal()
+        state = sync.present(self.sysroot, journal)
+        try:
+            with self._work(state, journal, Options(cacheonly=cacheonly)) as work:
+                yield work.resolver(work.repo, state.base_commit or "")
+        finally:
+            self.progress.done()
+
     def transact(self, invocation: Invocation, decide: Decide, options: Options) -> Result:
         """Carry a changing verb through.
 
@@ -114,6 +131,9 @@ class Host:
         state = sync.present(self.sysroot, journal)
         with self._work(state, journal, options) as work:
             decision = decide(work)
+            if isinstance(decision, Upkeep):
+                changes = (*decision.intent, *decision.foreseen)
+                return Result(state, after(state, changes), changes, None, decision.message, decision.notes)
         return Result(state, decision.target, decision.changes(state), None, decision.message, decision.notes)
 
     def _perform(self, invocation: Invocation, decide: Decide, options: Options) -> Result:
@@ -144,13 +164,15 @@ class Host:
     def _decide_and_deploy(self, work: Work, decide: Decide, options: Options, recorder: Recorder, uuid: str) -> Result:
         state, journal = work.state, recorder.journal
         decision = decide(work)
+        if isinstance(decision, Upkeep):
+            return self._keep_up(work, decision, recorder, uuid)
 
         def result(target: HostState, changes: tuple[Payload, ...], **more: object) -> Result:
             number = journal.number_of(uuid) or 0
             transaction = tell(points.events_of(journal, number))
             return Result(state, target, changes, transaction, notes=decision.notes, **more)  # type: ignore[arg-type]
 
-        if options.download_only:
+        if options.download_only and decision.changes(state):
             work.fetch(decision)
             recorder.record(uuid, TransactionUnchanged("Update downloaded."))
             return result(state, (), message="Update downloaded.")
@@ -166,8 +188,7 @@ class Host:
             recorder.record(uuid, *changes, TransactionCommitted())
             return result(target, changes)
         text, commit = origin.render(target, uuid), target.commit or ""
-        held = {f"base/{target.base_commit}": target.base_commit or ""}
-        self.sysroot.hold(held)
+        self.sysroot.hold(retention.refs_of(target))
         staged = self.sysroot.is_booted
         recorder.record(uuid, *changes, TransactionPrepared(commit, text, staged))
         self.progress.step("Staging the deployment" if staged else "Deploying")
@@ -176,6 +197,17 @@ class Host:
         log.debug("deployed", deployment=deployment.id, staged=staged)
         self.sysroot.clear_away()
         return result(target, changes, staged=staged, deployed=True)
+
+    def _keep_up(self, work: Work, upkeep: Upkeep, recorder: Recorder, uuid: str) -> Result:
+        outcome: tuple[Payload, ...] = upkeep.intent
+        if upkeep.carry_out:
+            recorder.record(uuid, *upkeep.intent)
+            outcome = upkeep.carry_out()
+        changes = tuple(dict.fromkeys((*upkeep.intent, *outcome)))
+        recorder.record(uuid, *outcome, TransactionCommitted() if changes else TransactionUnchanged(upkeep.message))
+        told = tell(points.events_of(recorder.journal, recorder.journal.number_of(uuid) or 0))
+        message = None if changes else upkeep.message
+        return Result(work.state, after(work.state, changes), changes, told, message, upkeep.notes)
 
     @contextlib.contextmanager
     def _recording_failure(self, recorder: Recorder, uuid: str) -> Iterator[None]:

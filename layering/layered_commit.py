@@ -36,7 +36,7 @@ from layering.rpmdb import (  # noqa: E402
 )
 from layering.trees import lookup  # noqa: E402
 
-FORMAT = 1
+FORMAT = 2
 """Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""
 
 KEY_PREFIX = "layer/key"

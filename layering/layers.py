@@ -14,6 +14,7 @@ from journal.events import Package, Payload, Request
 from journal.store import Journal
 from layering import base, layered_commit, nevra, plan
 from layering.errors import LayeringError, RepositoryError
+from layering.local_rpms import LocalRpms
 from layering.logs import log
 from layering.objects import CacheBroken
 from layering.pkgcache import CachedPackage, PackageCache
@@ -88,6 +89,11 @@ class Work:
         """Where repository metadata and downloads are kept: /var/cache/layer of the stateroot."""
         return self.sysroot.path / "ostree/deploy" / self.sysroot.osname / "var/cache/layer"
 
+    @cached_property
+    def local(self) -> LocalRpms:
+        """The local RPMs of the host, and of this command."""
+        return LocalRpms(self.sysroot, self.cache, dry_run=self.dry_run)
+
     def resolver(self, repo: OSTree.Repo, base_commit: str) -> Resolver:
         """The resolver that sees this base, and the repositories of the merge deployment."""
         if base_commit not in self._resolvers:
@@ -132,11 +138,12 @@ class Work:
         required_by: dict[str, tuple[str, ...]] = {}
         if goal.wanted:
             self.progress.step("Resolving dependencies")
+            kept = self.state.packages if goal.kept is None else goal.kept
             resolution = self.resolver(repo or self.repo, goal.base_commit).resolve(
                 Demand(
                     requests=goal.wanted,
-                    kept=self.state.packages,
-                    cached=self._headers([*self.state.packages, *_local(goal.wanted)]),
+                    kept=kept,
+                    cached=self._headers([*kept, *_local(goal.wanted)]),
                     policy=goal.policy,
                 )
             )
@@ -167,7 +174,11 @@ class Work:
         Raises:
             RepositoryError: some are not to be had as promised. ImportRefused: some can't be layered.
         """
-        found = {each: self.cache.find(each) for each in decision.target.packages}
+        found = {each: self.local.find(each) for each in decision.target.packages}
+        for package, cached in found.items():
+            if cached is None and (file := self.local.file(package)):
+                self.progress.step(f"Importing {file.path.name}")
+                found[package] = self.cache.import_rpm(file.path, package)
         missing = [each for each, cached in found.items() if cached is None]
         if missing:
             commit = decision.target.base_commit or ""
@@ -183,16 +194,12 @@ class Work:
     def commit(self, decision: Decision) -> Decision:
         """The decision with its layered commit, found in the repository or composed."""
         target = decision.target
+        self.local.hold((*target.requested, *target.absorbed))
         if target.layered_commit or not target.packages:
             return decision
         composed = self._found(target)
         if composed is None:
-            try:
-                target, composed = self._compose(decision)
-            except CacheBroken as broken:
-                # What was damaged is gone from the cache now: have it again.
-                log.warning("package cache damaged", package=broken.package.nevra)
-                target, composed = self._compose(decision)
+            target, composed = self._compose(decision)
         target = msgspec.structs.replace(target, layered_commit=composed.commit, layer_key=composed.key)
         log.debug("layered", commit=composed.commit, key=composed.key, reused=composed.reused)
         engine = msgspec.json.encode(layered_commit.this_engine()).decode()
@@ -212,7 +219,7 @@ class Work:
         base.ensure(self.repo, target.refspec or "", target.base_commit or "", self.progress)
         if target.layered_commit is None:
             return decision
-        missing = [each for each in target.packages if self.cache.find(each) is None]
+        missing = [each for each in target.packages if self.local.find(each) is None]
         if missing:
             located = self.resolver(self.repo, target.base_commit or "").locate(missing)
             if located.missing:
@@ -230,11 +237,20 @@ class Work:
         return rebuilt
 
     def _compose(self, decision: Decision) -> tuple[HostState, layered_commit.Composed]:
-        cached = self.fetch(decision)
-        packages = plan.as_recorded((each.package for each in cached), self.state.packages)
-        target = msgspec.structs.replace(decision.target, packages=packages)
-        self.progress.step("Composing the layered commit")
-        return target, layered_commit.compose(self.repo, self._inputs(target), cached, self.scratch)
+        damaged: set[str] = set()
+        while True:
+            cached = self.fetch(decision)
+            packages = plan.as_recorded((each.package for each in cached), self.state.packages)
+            target = msgspec.structs.replace(decision.target, packages=packages)
+            self.progress.step("Composing the layered commit")
+            try:
+                return target, layered_commit.compose(self.repo, self._inputs(target), cached, self.scratch)
+            except CacheBroken as broken:
+                # What was damaged is gone from the cache now: have it again, each package once.
+                if broken.package.nevra in damaged:
+                    raise
+                damaged.add(broken.package.nevra)
+                log.warning("package cache damaged", package=broken.package.nevra)
 
     def _rpmdb(self, repo: OSTree.Repo, base_commit: str) -> Path:
         """A directory that holds a copy of this base's rpmdb, and nothing else."""
@@ -262,9 +278,9 @@ class Work:
         directory = self.scratch / "headers"
         directory.mkdir(exist_ok=True)
         for package in packages:
-            if cached := self.cache.find(package):
-                path = directory / f"{cached.commit[:12]}-{package.nevra}.rpm"
-                path.write_bytes(cached.prefix)
+            if source := self.local.find(package) or self.local.file(package):
+                path = directory / f"{(package.sha256 or '')[:12]}-{package.nevra}.rpm"
+                path.write_bytes(source.prefix)
                 headers[package] = path
         return headers
 

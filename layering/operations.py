@@ -14,9 +14,8 @@ from layering import base, plan
 from layering.errors import PackagesNotFound, ProvidedByBase, Refused, ResolveError
 from layering.host import Decide
 from layering.layers import Decision, Work
+from layering.nevra import compare
 from layering.plan import Goal, Policy
-from layering.resolver import LOCAL
-from layering.rpmfile import read_rpm
 from projections import points
 from projections.errors import NoSuchPoint
 from projections.host import HostState
@@ -31,42 +30,86 @@ class NoRollback(Refused):
     id = "no-rollback"
 
 
-def pkg_add(specs: Sequence[str], *, idempotent: bool, allow_inactive: bool) -> Decide:
-    """Ask for more packages, on the present base."""
+def pkg_add(specs: Sequence[str], *, idempotent: bool, allow_inactive: bool, uninstall: Sequence[str] = ()) -> Decide:
+    """Ask for more packages, on the present base; with `uninstall`, in the place of others."""
 
     def decide(work: Work) -> Decision:
-        state = work.state
-        requests = plan.grow(state, [_request(work, spec) for spec in specs], idempotent=idempotent)
-        if not requests:
-            return Decision(state)
-        resolver = work.resolver(work.repo, state.base_commit or "")
-        provided = resolver.provided_by_base([each.spec for each in requests])
-        if provided and not allow_inactive:
-            raise ProvidedByBase(
-                "\n".join(
-                    f'"{spec}" is already provided by: {nevra}. Use --allow-inactive to explicitly require it.'
-                    for spec, nevra in provided.items()
-                )
-            )
+        gone = plan.shrink(work.state, uninstall, everything=False, idempotent=idempotent)
+        return _exchange(work, gone, specs, idempotent=idempotent, allow_inactive=allow_inactive)
+
+    return decide
+
+
+def pkg_delete(
+    specs: Sequence[str],
+    *,
+    everything: bool,
+    idempotent: bool,
+    allow_inactive: bool = False,
+    install: Sequence[str] = (),
+) -> Decide:
+    """Take requests back, on the present base; needs no network, but for what `install` asks for in their place."""
+
+    def decide(work: Work) -> Decision:
+        gone = plan.shrink(work.state, specs, everything=everything, idempotent=idempotent)
+        return _exchange(work, gone, install, idempotent=idempotent, allow_inactive=allow_inactive)
+
+    return decide
+
+
+def _exchange(
+    work: Work, gone: Sequence[Request], specs: Sequence[str], *, idempotent: bool, allow_inactive: bool
+) -> Decision:
+    """Some requests for others, in one step."""
+    state = work.state
+    left = msgspec.structs.replace(
+        state,
+        requested=tuple(each for each in state.requested if each not in gone),
+        absorbed=tuple(each for each in state.absorbed if each not in gone),
+    )
+    requests = plan.grow(left, [_request(work, spec) for spec in specs], idempotent=idempotent)
+    plan.refuse_second_local(state, requests, gone)
+    if not allow_inactive:
+        _refuse_provided(work, requests)
+    if requests and gone:
+        return _swap(work, left, gone, (*plan.wanted(left), *requests))
+    if requests:
         return work.resolve(_same_base(state, (*plan.wanted(state), *requests), "keep"))
+    if not set(gone) & set(state.requested):
+        return Decision(left)  # what is laid on the base does not change: no need to resolve anything
+    return work.resolve(_same_base(state, plan.wanted(left), "offline"))
 
-    return decide
+
+def _swap(work: Work, left: HostState, gone: Sequence[Request], wanted: Sequence[Request]) -> Decision:
+    """What the remaining requests have layered stays; what was layered for those that are gone does not count.
+
+    Where the remaining requests need what is to go, because the new one is to serve them in its place, only what the
+    requests themselves name goes.
+    """
+    state = work.state
+    named = tuple(each for each in state.packages if not plan.is_named(each, gone))
+    try:
+        kept = work.resolve(_same_base(state, plan.wanted(left), "offline")).target.packages
+        return work.resolve(_same_base(state, wanted, "keep", kept))
+    except ResolveError:
+        return work.resolve(_same_base(state, wanted, "keep", named))
 
 
-def pkg_delete(specs: Sequence[str], *, everything: bool, idempotent: bool) -> Decide:
-    """Take requests back, on the present base; needs no network."""
-
-    def decide(work: Work) -> Decision:
-        state = work.state
-        gone = set(plan.shrink(state, specs, everything=everything, idempotent=idempotent))
-        remaining = tuple(each for each in plan.wanted(state) if each not in gone)
-        if not gone & set(state.requested):
-            # What is laid on the base does not change: no need to resolve anything.
-            absorbed = tuple(each for each in state.absorbed if each not in gone)
-            return Decision(msgspec.structs.replace(state, absorbed=absorbed))
-        return work.resolve(_same_base(state, remaining, "offline"))
-
-    return decide
+def _refuse_provided(work: Work, requests: Sequence[Request]) -> None:
+    state = work.state
+    reasons = [
+        f"Package '{nevra}' is already in the base"
+        for each in requests
+        if (nevra := plan.local_in_base(state, each, compare))
+    ]
+    specs = [each.spec for each in requests if not each.sha256]
+    provided = work.resolver(work.repo, state.base_commit or "").provided_by_base(specs) if specs else {}
+    reasons += [
+        f'"{spec}" is already provided by: {nevra}. Use --allow-inactive to explicitly require it.'
+        for spec, nevra in provided.items()
+    ]
+    if reasons:
+        raise ProvidedByBase("\n".join(reasons))
 
 
 def upgrade() -> Decide:
@@ -161,7 +204,9 @@ def _move(
     return work.resolve(goal, repo=repo, message=message)
 
 
-def _same_base(state: HostState, wanted: Sequence[Request], policy: Policy) -> Goal:
+def _same_base(
+    state: HostState, wanted: Sequence[Request], policy: Policy, kept: tuple[Package, ...] | None = None
+) -> Goal:
     return Goal(
         refspec=state.refspec or "",
         base_commit=state.base_commit or "",
@@ -169,16 +214,11 @@ def _same_base(state: HostState, wanted: Sequence[Request], policy: Policy) -> G
         pinned_base=state.pinned_base,
         wanted=tuple(sorted(set(wanted))),
         policy=policy,
+        kept=kept,
     )
 
 
 def _request(work: Work, spec: str) -> Request:
-    """What a word of the command line asks for: a file is a local RPM, which is imported at once."""
+    """What a word of the command line asks for: a file is a local RPM."""
     path = Path(spec)
-    if not (spec.endswith(".rpm") and path.is_file()):
-        return Request(spec)
-    file = read_rpm(path)
-    package = Package(file.nevra, file.sha256, LOCAL)
-    if not work.cache.find(package):
-        work.cache.import_rpm(path, package)
-    return Request(file.nevra, file.sha256)
+    return work.local.request(path) if spec.endswith(".rpm") and path.is_file() else Request(spec)

@@ -31,6 +31,12 @@ _DIRECTORY = Path("ostree/repo/extensions/layer/pkgcache")
 _PLAIN = re.compile(rb"[A-Za-z0-9.-]")
 
 
+def copy_commit(source: Path, repo: OSTree.Repo, commit: str) -> None:
+    """A commit and its objects out of the repository at `source`, hardlinked where the file system can."""
+    options = {"refs": GLib.Variant("as", [commit]), "depth": GLib.Variant("i", 0)}
+    repo.pull_with_options(source.as_uri(), GLib.Variant("a{sv}", options), None, None)
+
+
 def cache_path(sysroot: Path) -> Path:
     """Where the cache of a sysroot lies, beside rpm-ostree's own."""
     return sysroot / _DIRECTORY
@@ -136,6 +142,19 @@ class PackageCache:
             reason = error.message if isinstance(error, GLib.Error) else error
             raise LayeringError(f"{read.nevra} could not be imported into the package cache: {reason}") from error
 
+    def take_in(self, repo: OSTree.Repo, commit: str, package: Package) -> None:
+        """Have a package again whose commit another repository holds.
+
+        Raises:
+            LayeringError: its objects are not all there.
+        """
+        try:
+            copy_commit(Path(repo.get_path().get_path()), self._repo, commit)
+            ref = f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.sha256}"
+            self._repo.set_ref_immediate(None, ref, commit, None)
+        except GLib.Error as error:
+            raise LayeringError(f"{package.nevra} can't be brought into the cache: {error.message}") from error
+
     def packages(self) -> list[Package]:
         """All that is in the cache."""
         if not (self.path / "config").exists():
@@ -149,16 +168,21 @@ class PackageCache:
         branch = f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.package.sha256}"
         self._repo.set_ref_immediate(None, branch, None, None)
 
-    def retain(self, keep: Collection[Package]) -> int:
-        """Drop all packages but those to keep (by NEVRA and checksum), and return how many bytes that freed."""
+    def beyond(self, keep: Collection[Package]) -> list[Package]:
+        """What is in the cache and not among those to keep (by NEVRA and checksum)."""
+        kept = {(package.nevra, package.sha256) for package in keep}
+        return [each for each in self.packages() if (each.nevra, each.sha256) not in kept]
+
+    def retain(self, keep: Collection[Package]) -> tuple[int, int]:
+        """Drop all packages but those to keep (by NEVRA and checksum); how many objects and bytes that freed."""
         if not (self.path / "config").exists():
-            return 0
+            return 0, 0
         kept = {f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.sha256}" for package in keep}
         _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
         for ref in set(refs) - kept:
             self._repo.set_ref_immediate(None, ref, None, None)
-        _, _, _, freed = self._repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0)
-        return int(freed)
+        _, _, objects, freed = self._repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0)
+        return int(objects), int(freed)
 
     @cached_property
     def _repo(self) -> OSTree.Repo:

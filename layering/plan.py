@@ -30,6 +30,7 @@ class Goal(msgspec.Struct, frozen=True):
     """Where a verb wants the host to be, before dependencies are known.
 
     wanted: all requests, whether active or absorbed. policy: how to choose the packages that meet them.
+    kept: the packages that count as layered already; None for all that are.
     """
 
     refspec: str
@@ -38,6 +39,7 @@ class Goal(msgspec.Struct, frozen=True):
     pinned_base: bool
     wanted: tuple[Request, ...]
     policy: Policy
+    kept: tuple[Package, ...] | None = None
 
 
 class PackageChanges(msgspec.Struct, frozen=True):
@@ -64,7 +66,12 @@ def grow(state: HostState, requests: Sequence[Request], *, idempotent: bool) -> 
     known = [request for request in requests if request in present]
     if known and not idempotent:
         raise AlreadyRequested(
-            "\n".join(f"Package/capability '{request.spec}' is already requested" for request in known)
+            "\n".join(
+                f"Package '{request.spec}' is already layered"
+                if request.sha256
+                else f"Package/capability '{request.spec}' is already requested"
+                for request in known
+            )
         )
     return tuple(dict.fromkeys(request for request in requests if request not in present))
 
@@ -92,6 +99,38 @@ def shrink(state: HostState, specs: Sequence[str], *, everything: bool, idempote
     if unknown and not idempotent:
         raise NotRequested("\n".join(f"Package/capability '{spec}' is not currently requested" for spec in unknown))
     return tuple(sorted(found))
+
+
+def refuse_second_local(state: HostState, requests: Iterable[Request], gone: Sequence[Request]) -> None:
+    """Refuse a local RPM beside another package of its name and architecture, unless that is one that goes.
+
+    Raises:
+        AlreadyRequested: there is one; it is named.
+    """
+    for request in requests:
+        for package in state.packages:
+            same_file = (package.nevra, package.sha256) == (request.spec, request.sha256)
+            same_name = name_arch(package.nevra) == name_arch(request.spec) if request.sha256 else False
+            if same_name and not same_file and not is_named(package, gone):
+                raise AlreadyRequested(
+                    f"Package '{package.nevra}' is already layered",
+                    hint=f"--uninstall {name_arch(package.nevra)[0]} puts {request.spec} in its place.",
+                )
+
+
+def is_named(package: Package, requests: Iterable[Request]) -> bool:
+    """Whether one of the requests is for this very package: by its name or NEVRA, or as a local RPM."""
+    name, arch = name_arch(package.nevra)
+    names = {package.nevra, name, f"{name}.{arch}"}
+    return any(each.spec in names and each.sha256 in (None, package.sha256) for each in requests)
+
+
+def local_in_base(state: HostState, request: Request, compare: Callable[[str, str], int]) -> str | None:
+    """NEVRA of the base's package that makes a local RPM idle: of its name and architecture, and as new."""
+    if not request.sha256:
+        return None
+    same = (each for each in state.base_packages if name_arch(each) == name_arch(request.spec))
+    return next((each for each in same if compare(each, request.spec) >= 0), None)
 
 
 def request_changes(

@@ -105,6 +105,29 @@ class Located:
     missing: tuple[Package, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class RepositoryFacts:
+    """What the metadata of an enabled repository says. generated: seconds since the epoch. packages: how many."""
+
+    id: str
+    generated: int
+    packages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A package whose name or summary has what was searched for; of each name and architecture the newest.
+
+    matched: `name`, `summary` or `name and summary`.
+    """
+
+    name: str
+    nevra: str
+    summary: str
+    repository: str
+    matched: str
+
+
 class Resolver(Protocol):
     """Resolves and downloads packages in one universe. To be closed when done with."""
 
@@ -140,12 +163,23 @@ class Resolver(Protocol):
             of the repository. RepositoryError: not to be had.
         """
 
-    def refresh(self) -> None:
+    def refresh(self) -> tuple[RepositoryFacts, ...]:
         """Fetch the metadata of all repositories, however young what is cached is.
 
         Raises:
             RepositoryError: a repository's metadata is not to be had.
         """
+
+    def search(self, text: str) -> tuple[Match, ...]:
+        """The packages of the repositories with the text in their name or summary, in whatever case; names first.
+
+        Raises:
+            RepositoryError: a repository's metadata is not to be had.
+        """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the administrator should hear of the repositories, one sentence each."""
 
     def close(self) -> None:
         """Let go of all that is open."""

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
-
 from journal.errors import UnexpectedPosition
 from journal.events import DeploymentObserved, Package, TransactionCommitted, TransactionInterrupted
 from journal.store import Journal
@@ -16,18 +14,29 @@ from layering.errors import BaseError, SysrootError
 from layering.found_layer import read_layer
 from layering.sysroot import Deployment, Sysroot
 from layering.transaction import Invocation, Recorder
-from projections import origin, points
-from projections.host import HostState, OpenTransaction, Projection, evolve
+from projections import origin, points, retention
+from projections.host import HostState, OpenTransaction, Projection, committed, evolve
 
 
 def recovery(
     transaction: OpenTransaction, deployments: Sequence[Deployment]
 ) -> TransactionCommitted | TransactionInterrupted:
-    """How a transaction without an outcome ended: it happened where a deployment carries its id, else it did not."""
+    """How a transaction without an outcome ended.
+
+    It happened where a deployment carries its id, where the deployments that it was to drop are gone, or where the one
+    that it was to pin is pinned; else it did not.
+    """
     for deployment in deployments:
         named = origin.parse(deployment.origin).transaction == transaction.uuid
         if named and deployment.commit == transaction.prepared:
             return TransactionCommitted(deployment.id, recovered=True)
+    present = {deployment.id: deployment for deployment in deployments}
+    if transaction.drops and not present.keys() & set(transaction.drops):
+        return TransactionCommitted(recovered=True)
+    if transaction.pins:
+        which, pinned = transaction.pins
+        if (which in present and present[which].pinned) == pinned:
+            return TransactionCommitted(recovered=True)
     return TransactionInterrupted()
 
 
@@ -113,6 +122,8 @@ def sync(sysroot: Sysroot, recorder: Recorder) -> tuple[Projection, list[int]]:
         )
         numbers.append(events[0].transaction)
         projection = points.at(journal)
+        # Whoever made it need not hold it any longer than it is deployed.
+        sysroot.hold(retention.refs_of(projection.host or HostState()))
     points.keep_snapshot(journal, projection)
     return projection, numbers
 
@@ -144,12 +155,7 @@ def present(sysroot: Sysroot, journal: Journal | None) -> HostState:
     for transaction in projection.open:
         outcome = recovery(transaction, deployments)
         if isinstance(outcome, TransactionCommitted):
-            state = msgspec.structs.replace(
-                transaction.pending,
-                transaction=transaction.number,
-                deployment=outcome.deployment,
-                deployed_by=transaction.uuid,
-            )
+            state = committed(transaction, outcome)
     if state and is_known(state, head):
         return state
     return evolve(state or HostState(), describe(sysroot, head, journal, state))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import gi
@@ -16,6 +16,14 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 from layering.errors import SysrootError, SysrootLocked  # noqa: E402
 
 REF_PREFIX = "layer/"
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """What a prune of a repository took away. bytes: as libostree counts them. commits: checksums, sorted."""
+
+    commits: tuple[str, ...] = ()
+    objects: int = 0
+    bytes: int = 0
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -121,6 +129,71 @@ class Sysroot:
         """Keep commits from being pruned: refs of our own, name (below `layer/`) to commit."""
         for name, commit in commits.items():
             self.repo.set_ref_immediate(None, REF_PREFIX + name, commit, None)
+
+    def refs(self) -> dict[str, str]:
+        """The refs that `hold` made, name (below `layer/`) to commit."""
+        _, refs = self.repo.list_refs_ext(REF_PREFIX.rstrip("/"), OSTree.RepoListRefsExtFlags.NONE)
+        return {str(name).removeprefix(REF_PREFIX): str(commit) for name, commit in refs.items()}
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """Drop refs that `hold` made."""
+        for name in names:
+            self.repo.set_ref_immediate(None, REF_PREFIX + name, None, None)
+
+    @property
+    def deployed_commits(self) -> frozenset[str]:
+        """The commits of all deployments, of every stateroot."""
+        return frozenset(each.get_csum() for each in self._sysroot.get_deployments())
+
+    def drop(self, ids: Collection[str]) -> None:
+        """Take deployments of the stateroot off the list, in one switch, and remove their directories.
+
+        Raises:
+            SysrootError: libostree could not.
+        """
+        own = [each for each in self._own() if self._id(each) in ids]
+        kept = [each for each in self._sysroot.get_deployments() if not any(each.equal(other) for other in own)]
+        try:
+            self._sysroot.write_deployments(kept, None)
+        except GLib.Error as error:
+            raise SysrootError(f"Deployments can't be dropped: {error.message}") from error
+        self.reload()
+        self.clear_away()
+
+    def set_pinned(self, deployment_id: str, pinned: bool) -> None:
+        """Pin a deployment in libostree, or unpin it: no tool drops one that is pinned.
+
+        Raises:
+            SysrootError: libostree could not.
+        """
+        for each in self._own():
+            if self._id(each) == deployment_id:
+                try:
+                    self._sysroot.deployment_set_pinned(each, pinned)
+                except GLib.Error as error:
+                    raise SysrootError(f"Deployment {deployment_id} can't be pinned: {error.message}") from error
+        self.reload()
+
+    def prune(self) -> Pruned:
+        """Remove every object that no ref and no deployment leads to.
+
+        A commit that is about to go is marked partial first: cut off half-way, it is not taken for a whole one.
+
+        Raises:
+            SysrootError: the repository can't be pruned.
+        """
+        try:
+            self._sysroot.prepare_cleanup(None)  # which also renews the refs that hold deployments
+            _, refs = self.repo.list_refs_ext(None, OSTree.RepoListRefsExtFlags.NONE)
+            _, present = self.repo.list_commit_objects_starting_with("")
+            commits = {OSTree.object_name_deserialize(each)[0] for each in present}
+            going = sorted(commits - set(refs.values()) - self.deployed_commits)
+            for commit in going:
+                self.repo.mark_commit_partial(commit, True)
+            _, _, objects, size = self.repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0)
+        except GLib.Error as error:
+            raise SysrootError(f"The repository can't be pruned: {error.message}") from error
+        return Pruned(tuple(going), int(objects), int(size))
 
     def has_commit(self, commit: str) -> bool:
         """Whether the commit and all of its tree are in the repository."""

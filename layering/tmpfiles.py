@@ -12,6 +12,7 @@ _UNSAFE_IN_QUOTES = re.compile(r"[\"\\]")
 _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _ESCAPE = re.compile(r"((?:\\x[0-9a-fA-F]{2})+)|\\(.)")
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
+_TOP = re.compile(r"(\S+ \"?)/([^/\s\"\\%]+)(?=/)")
 _FIELD = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\S+")
 
 
@@ -31,6 +32,17 @@ class Line:
         if self.type == "L":
             return f"L {_field(self.path)} - - - - {_argument(self.target)}"
         return f"d {_field(self.path)} {self.mode:04o} {_field(self.user)} {_field(self.group)} - -"
+
+
+def top_of(line: str) -> str:
+    """The first part of the path that a rendered line is about, the path going on below it; empty otherwise."""
+    found = _TOP.match(line)
+    return found[2] if found else ""
+
+
+def below(line: str, directory: str) -> str:
+    """A rendered line, with this absolute directory in the place of the first part of its path."""
+    return _TOP.sub(lambda found: f"{found[1]}{directory.rstrip('/')}", line, count=1)
 
 
 def paths_of(fragment: str) -> set[str]:

@@ -14,6 +14,7 @@ from journal.events import (
     OUTCOMES,
     BaseChanged,
     DeploymentObserved,
+    DeploymentsDropped,
     Event,
     LayerCommitted,
     Package,
@@ -21,8 +22,10 @@ from journal.events import (
     RequestsChanged,
     Summary,
     TransactionCommitted,
+    TransactionPinned,
     TransactionPrepared,
     TransactionStarted,
+    TransactionUnpinned,
     UnknownEvent,
 )
 from projections import origin
@@ -39,6 +42,7 @@ class HostState(msgspec.Struct, frozen=True):
     required_by: NEVRA of each layered package that others need to the NEVRAs of those.
     deployment: STATEROOT-COMMIT.SERIAL of the head. deployed_by: UUID in its origin, None for a foreign one.
     transaction: number of the last committed transaction. origin_extra: what other tools keep in the origin.
+    pinned: numbers of the transactions whose commits outlive every cleanup, sorted.
     """
 
     refspec: str | None = None
@@ -56,6 +60,7 @@ class HostState(msgspec.Struct, frozen=True):
     origin_extra: dict[str, dict[str, str]] = {}
     base_packages: tuple[str, ...] = ()
     required_by: dict[str, tuple[str, ...]] = {}
+    pinned: tuple[int, ...] = ()
 
     @property
     def commit(self) -> str | None:
@@ -69,7 +74,11 @@ class HostState(msgspec.Struct, frozen=True):
 
 
 class OpenTransaction(msgspec.Struct, frozen=True):
-    """A transaction without an outcome. prepared: the commit that it was about to deploy, None before that."""
+    """A transaction without an outcome. prepared: the commit that it was about to deploy, None before that.
+
+    drops: ids of the deployments that it was about to take off the list. pins: id of the deployment that it was about
+    to pin or to unpin in libostree, and which of them.
+    """
 
     uuid: str
     number: int
@@ -77,6 +86,8 @@ class OpenTransaction(msgspec.Struct, frozen=True):
     pid: int | None
     pending: HostState
     prepared: str | None = None
+    drops: tuple[str, ...] = ()
+    pins: tuple[str, bool] | None = None
 
 
 class Projection(msgspec.Struct, frozen=True):
@@ -120,18 +131,25 @@ def apply(projection: Projection, event: Event) -> Projection:
     elif isinstance(payload, OUTCOMES):
         ended = transactions.pop(event.transaction_uuid)
         if isinstance(payload, TransactionCommitted):
-            host = _committed(ended, payload)
+            host = committed(ended, payload)
     else:
-        current = transactions[event.transaction_uuid]
-        if isinstance(payload, TransactionPrepared):
-            current = msgspec.structs.replace(current, prepared=payload.commit)
-        else:
-            current = msgspec.structs.replace(current, pending=evolve(current.pending, payload))
-        transactions[event.transaction_uuid] = current
+        transactions[event.transaction_uuid] = _going_on(transactions[event.transaction_uuid], payload)
     return Projection(event.position, host, tuple(transactions.values()))
 
 
-Change = DeploymentObserved | RequestsChanged | BaseChanged | LayerCommitted
+def _going_on(current: OpenTransaction, payload: object) -> OpenTransaction:
+    """What is known of an open transaction after one more of its events: its state to be, and its next step outside."""
+    replace = msgspec.structs.replace
+    if isinstance(payload, TransactionPrepared):
+        return replace(current, prepared=payload.commit)
+    if isinstance(payload, DeploymentsDropped):
+        return replace(current, drops=payload.deployments)
+    if isinstance(payload, TransactionPinned | TransactionUnpinned) and payload.deployment:
+        current = replace(current, pins=(payload.deployment, isinstance(payload, TransactionPinned)))
+    return replace(current, pending=evolve(current.pending, payload))
+
+
+Change = DeploymentObserved | RequestsChanged | BaseChanged | LayerCommitted | TransactionPinned | TransactionUnpinned
 """The payloads that change the state of a host."""
 
 
@@ -185,12 +203,18 @@ def evolve(state: HostState, change: object) -> HostState:
                 transaction=state.transaction,
                 origin_extra=origin.parse(change.origin).extra,
                 base_packages=tuple(sorted(change.base_packages)),
+                pinned=state.pinned,
             )
+        case TransactionPinned():
+            return replace(state, pinned=tuple(sorted({*state.pinned, change.transaction})))
+        case TransactionUnpinned():
+            return replace(state, pinned=tuple(sorted({*state.pinned} - {change.transaction})))
         case _:
             return state
 
 
-def _committed(transaction: OpenTransaction, outcome: TransactionCommitted) -> HostState:
+def committed(transaction: OpenTransaction, outcome: TransactionCommitted) -> HostState:
+    """The state once this transaction has taken effect."""
     state = msgspec.structs.replace(transaction.pending, transaction=transaction.number)
     if outcome.deployment is None or outcome.deployment == state.deployment:
         return state  # no new deployment, or one that was observed with the uuid that its origin has

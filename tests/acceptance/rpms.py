@@ -102,6 +102,7 @@ def build_rpm(
     conflicts: Iterable[str] = (),
     obsoletes: Iterable[str] = (),
     recommends: Iterable[str] = (),
+    supplements: Iterable[str] = (),
     scripts: Mapping[str, str] | None = None,
     build_time: int = BUILD_TIME,
     autoreqprov: bool = False,
@@ -117,6 +118,7 @@ def build_rpm(
         "Conflicts": conflicts,
         "Obsoletes": obsoletes,
         "Recommends": recommends,
+        "Supplements": supplements,
     }
     recipe = _Recipe(
         name=name,

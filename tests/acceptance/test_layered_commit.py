@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -281,6 +282,36 @@ def test_opt_lies_in_usr_lib_opt_and_is_reached_by_its_own_name(
     assert (root / "var/opt/app").is_symlink()
     for path in ("/opt/app/bin/run", '/opt/an app/it\'s "here"'):
         assert resolve(root, path).read_text() == host.read(path.replace("/opt/", "/usr/lib/opt/"))
+
+
+def test_a_fresh_var_is_filled_by_the_fragments_of_base_and_packages_alone(
+    host: Host, repository: Repository, tmp_path: Path
+) -> None:
+    """The package's fragment is read before the base's, which makes what the base's /opt and /home lead to."""
+    files: Files = {
+        "/opt/app/bin/run": "#!/bin/sh\n",
+        '/opt/an app/it\'s "here"': "here\n",
+        "/home/app": File(directory=True, mode=0o700),
+        "/var/lib/app/deep": File(directory=True),
+    }
+    layer(host, repository, "app", files)
+    root = tmp_path / "booted"
+    fragments = root / "usr/lib/tmpfiles.d"
+    shutil.copytree(host.deployment() / "usr/lib/tmpfiles.d", fragments)
+    shutil.copytree(host.deployment() / "usr/lib/opt", root / "usr/lib/opt")
+    shutil.copytree(host.deployment() / "usr/etc", root / "etc", symlinks=True)
+    for name in ("home", "opt"):
+        (root / name).symlink_to(host.deployment().joinpath(name).readlink())
+    (root / "var").mkdir()
+    assert sorted(fragments.iterdir())[0].name == "pkg-app.conf"
+    done = subprocess.run(
+        ["systemd-tmpfiles", f"--root={root}", "--create"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert resolve(root, "/opt/app/bin/run").read_text() == "#!/bin/sh\n"
+    assert resolve(root, '/opt/an app/it\'s "here"').read_text() == "here\n"
+    assert (root / "var/home/app").stat().st_mode & 0o7777 == 0o700
+    assert (root / "var/lib/app/deep").is_dir()
 
 
 def test_directories_and_links_in_var_and_run_are_made_by_tmpfiles(

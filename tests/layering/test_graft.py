@@ -260,7 +260,7 @@ def test_fragments_for_tmpfiles_are_written_one_for_each_package_name(ground: Gr
     commit = ground.grafted(base, packages)
     lines = [f"d /var/lib/{name} 0755 root root - -\n" for name in ("foo", "foo-i686", "foo-x86_64")]
     assert data(ground, commit, "usr/lib/tmpfiles.d/pkg-foo.conf").decode() == "".join(lines)
-    link = b"L /opt/bar - - - - ../../usr/lib/opt/bar\n"
+    link = b"L /var/opt/bar - - - - ../../usr/lib/opt/bar\n"
     assert data(ground, commit, "usr/lib/tmpfiles.d/pkg-bar.conf") == link
     assert data(ground, commit, "usr/lib/opt/bar/x") == b"x"
 

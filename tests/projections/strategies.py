@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from journal.events import (
     BaseChanged,
+    CacheDropped,
+    CommitsDropped,
     DeploymentObserved,
+    DeploymentsDropped,
     Event,
     LayerCommitted,
     Package,
@@ -19,10 +22,12 @@ from journal.events import (
     TransactionCommitted,
     TransactionFailed,
     TransactionInterrupted,
+    TransactionPinned,
     TransactionPrepared,
     TransactionRefused,
     TransactionStarted,
     TransactionUnchanged,
+    TransactionUnpinned,
 )
 from journal.identifiers import timestamp, uuid7
 from projections.host import HostState
@@ -70,6 +75,11 @@ changes: st.SearchStrategy[Payload] = st.one_of(
         origin=st.sampled_from(["", "[origin]\nrefspec=a:b\n\n[rpmostree]\ninitramfs=true\n"]),
     ),
     st.builds(TransactionPrepared, checksums, st.just("")),
+    st.builds(TransactionPinned, st.integers(1, 4), st.none() | checksums.map("os-{}.0".format)),
+    st.builds(TransactionUnpinned, st.integers(1, 4), st.none() | checksums.map("os-{}.0".format)),
+    st.builds(DeploymentsDropped, st.lists(checksums.map("os-{}.0".format), min_size=1, max_size=2).map(tuple)),
+    st.builds(CommitsDropped, refs=st.just(("base/x",)), objects=st.integers(0, 9)),
+    st.builds(CacheDropped, st.just("metadata")),
 )
 outcomes: st.SearchStrategy[Payload] = st.one_of(
     st.builds(TransactionCommitted, st.none() | checksums.map("os-{}.1".format), st.booleans()),

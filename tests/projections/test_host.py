@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from journal.events import (
     OUTCOMES,
+    DeploymentObserved,
     Event,
     Package,
     Request,
     RequestsChanged,
     TransactionCommitted,
+    TransactionPinned,
     TransactionStarted,
+    TransactionUnpinned,
     UnknownEvent,
 )
 from projections.errors import EventNotUnderstood
@@ -91,3 +94,11 @@ def test_a_state_without_packages_has_no_layered_commit() -> None:
     state = HostState(base_commit="a" * 64, packages=(Package("jq-1-1.x86_64"),), layered_commit="b" * 64)
     assert state.commit == "b" * 64
     assert msgspec.structs.replace(state, layered_commit=None).commit == "a" * 64
+
+
+def test_a_pin_stays_through_whatever_else_happens_until_it_is_taken_back() -> None:
+    state = evolve(evolve(HostState(), TransactionPinned(7)), TransactionPinned(2, "os-a.0"))
+    assert state.pinned == (2, 7)
+    observed = DeploymentObserved("os-b.0", "b" * 64, "b" * 64, "remote:branch")
+    assert evolve(state, observed).pinned == (2, 7)
+    assert evolve(state, TransactionUnpinned(7)).pinned == (2,)

@@ -1,0 +1,37 @@
+"""layer refresh-md: fetch the metadata of the package repositories anew."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+
+import click
+
+from cli import changing, rendering
+
+
+@click.command("refresh-md")
+@click.option("-f", "--force", is_flag=True, help="Accepted for habit's sake: metadata is always fetched anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print the repositories as JSON.")
+@click.pass_context
+def command(ctx: click.Context, force: bool, as_json: bool) -> None:
+    """Fetch the metadata of all enabled repositories, however young what is cached is."""
+    with changing.open_host(ctx).repositories() as resolver:
+        found = resolver.refresh()
+        notes = resolver.notes
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
+    if as_json:
+        documents = [dataclasses.asdict(each) for each in found]
+        rendering.print_json([{**each, "generated": _instant(each["generated"])} for each in documents])
+        return
+    if not found:
+        click.echo("No package repositories are enabled.", err=True)
+        return
+    rows = [(each.id, _instant(each.generated), f"{each.packages:,}") for each in found]
+    rendering.print_lines(rendering.table(("Repository", "Generated", "Packages"), rows))
+
+
+def _instant(seconds: int) -> str:
+    """RFC 3339, UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,38 @@
+"""layer search: look for packages in the repositories."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import groupby
+
+import click
+
+from cli import changing, rendering
+
+
+@click.command("search")
+@click.argument("text")
+@click.option("-C", "--cacheonly", is_flag=True, help="Use the metadata that is cached, however old; no network.")
+@click.option("--json", "as_json", is_flag=True, help="Print the packages as JSON.")
+@click.pass_context
+def command(ctx: click.Context, text: str, cacheonly: bool, as_json: bool) -> None:
+    """Look for TEXT in the names and summaries of the repositories' packages, in whatever case."""
+    if not text.strip():
+        raise click.UsageError("Say what to look for.")
+    with changing.open_host(ctx).repositories(cacheonly=cacheonly) as resolver:
+        found = resolver.search(text)
+        notes = resolver.notes
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
+    if as_json:
+        rendering.print_json([dataclasses.asdict(each) for each in found])
+        return
+    if not found:
+        click.echo("No matches found.", err=True)
+        return
+    lines = []
+    for matched, matches in groupby(found, key=lambda each: each.matched):
+        title = " and ".join(word.capitalize() for word in matched.split(" and "))
+        lines.append(click.style(f"===== {title} Matched =====", bold=True))
+        lines += dict.fromkeys(f"{each.name} : {each.summary}" for each in matches)
+    rendering.print_lines(lines)
