@@ -20,6 +20,13 @@ _FLAGS = (
     click.option("--idempotent", is_flag=True, help="Do nothing, and succeed, where it is so already."),
     click.option("--allow-inactive", is_flag=True, help="Also request what the base provides already."),
     click.option("--unchanged-exit-77", is_flag=True, help="Exit with 77 where nothing changed."),
+    click.option(
+        "--scripts",
+        type=click.Choice(["run", "refuse", "skip"]),
+        default="run",
+        show_default=True,
+        help="What becomes of packages' scripts.",
+    ),
     click.option("-m", "--message", metavar="TEXT", help="The reason, or a ticket: kept in the history."),
     click.option("-r", "--reboot", is_flag=True, help="Reboot once the change is in place."),
     click.option("-y", "--assumeyes", is_flag=True, help="Accepted for habit's sake; there are no questions."),
@@ -59,7 +66,9 @@ def run(ctx: click.Context, verb: str, arguments: Sequence[str], decide: Decide,
         for name, value in given.items()
         if name in _RECORDED and value
     }
-    options = Options(given["dry_run"], given["download_only"], given["cacheonly"])
+    if given["scripts"] != "run":
+        recorded["scripts"] = given["scripts"]
+    options = Options(given["dry_run"], given["download_only"], given["cacheonly"], given["scripts"])
     try:
         invocation = Invocation(verb, tuple(arguments), recorded, given["message"])
         result = host.transact(invocation, decide, options)

@@ -19,7 +19,10 @@ REF_PREFIX = "layer/"
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """One deployment of the stateroot, as found. id: STATEROOT-COMMIT.SERIAL. origin: text of its origin file."""
+    """One deployment of the stateroot, as found. id: STATEROOT-COMMIT.SERIAL. origin: text of its origin file.
+
+    pristine: its /usr is the commit's, not unlocked for changes.
+    """
 
     id: str
     commit: str
@@ -28,6 +31,7 @@ class Deployment(msgspec.Struct, frozen=True):
     booted: bool = False
     staged: bool = False
     pinned: bool = False
+    pristine: bool = True
 
 
 class Sysroot:
@@ -150,6 +154,7 @@ class Sysroot:
             booted=booted is not None and deployment.equal(booted),
             staged=deployment.is_staged(),
             pinned=deployment.is_pinned(),
+            pristine=deployment.get_unlocked() == OSTree.DeploymentUnlockedState.NONE,
         )
 
 
