@@ -191,9 +191,10 @@ def compose(
             ground = Ground(Path(directory), deployed or {})
             composed = _write(repo, inputs=inputs, key=key, facts=facts, packages=packages, ground=ground)
         repo.commit_transaction()
-    except GLib.Error as error:
+    except (GLib.Error, OSError) as error:
         repo.abort_transaction()
-        raise LayeringError(f"the layered commit could not be written: {error.message}") from error
+        reason = error.message if isinstance(error, GLib.Error) else error
+        raise LayeringError(f"the layered commit could not be written: {reason}") from error
     except BaseException:
         repo.abort_transaction()
         raise

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.bases import BRANCH, BaseTree
+from tests.acceptance.bases import BRANCH, RPMDB, BaseTree
 from tests.acceptance.checks import fails, unchanged
 from tests.acceptance.conftest import CopyHost, InstallHost
 from tests.acceptance.host import Host, environment
@@ -261,6 +261,19 @@ def test_rpm_state_is_there_from_pre_to_posttrans_and_not_in_the_layer(host: Hos
 def test_opt_is_where_the_package_put_it(host: Host, repository: Repository) -> None:
     layered(host, repository, "app", {"%post": "cat /opt/app/name > /opt/app/copy"}, {"/opt/app/name": "app\n"})
     assert host.read("/usr/lib/opt/app/copy") == "app\n"
+
+
+def test_rpm_can_be_asked_inside_and_its_database_stays_ours(
+    base: BaseTree, install_host: InstallHost, repository: Repository
+) -> None:
+    macros = {f"/usr/lib/rpm/{name}": File(Path("/usr/lib/rpm", name).read_bytes()) for name in ("rpmrc", "macros")}
+    base.with_files({**with_libraries("rpm"), **macros}).commit(BRANCH, "2")
+    host = install_host(repository.repo_file())
+    ask = "/usr/bin/rpm --dbpath /usr/share/rpm -q --qf '%{NAME}\\n' bash > /usr/share/answer"
+    layered(host, repository, "asker", {"%post": ask})
+    assert host.read("/usr/share/answer") == "bash\n"
+    assert [path.name for path in (host.deployment() / RPMDB).iterdir()] == ["rpmdb.sqlite"]
+    assert "asker-1.0-1.noarch" in host.rpm_nevras()
 
 
 # What of it is in the layer
