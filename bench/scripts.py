@@ -11,6 +11,7 @@ the whole committed again with the device/inode cache; the rpmdb's part is left 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -18,19 +19,21 @@ import sys
 import tempfile
 from pathlib import Path
 
+import gi
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
+gi.require_version("OSTree", "1.0")
+from gi.repository import OSTree  # noqa: E402
 
-from gi.repository import OSTree
-
-from bench.layer_cost import SMALL, TIME, Times, base_repo, realistic_rpmdb, timed
-from journal.events import Package
-from layering import logs
-from layering.layered_commit import compose, layer_inputs
-from layering.lowers import base_checkout
-from layering.pkgcache import PackageCache
-from layering.rpmfile import read_rpm
-from layering.trees import lookup
-from tests.acceptance.rpms import build_rpm
+from bench.layer_cost import SMALL, TIME, Times, base_repo, realistic_rpmdb, timed  # noqa: E402
+from journal.events import Package  # noqa: E402
+from layering import logs  # noqa: E402
+from layering.layered_commit import compose, layer_inputs  # noqa: E402
+from layering.lowers import base_checkout  # noqa: E402
+from layering.pkgcache import PackageCache  # noqa: E402
+from layering.rpmfile import read_rpm  # noqa: E402
+from layering.trees import lookup  # noqa: E402
+from tests.acceptance.rpms import build_rpm  # noqa: E402
 
 FILES = 100_000
 TARGET = 20
@@ -62,6 +65,7 @@ def run(work: Path, repeat: int) -> None:
     times: Times = {}
     for attempt in range(repeat):
         inputs = layer_inputs(base, [cached.package], options={"run": f"{attempt}"})
+        os.sync()  # both sync the file system: each its own, not what was left over
         with timed(times, "layered commit, base deployed"):
             commit = compose(repo, inputs, [cached], work, {base: deployed}).commit
         with timed(times, "checkout of the base, once"):
@@ -105,6 +109,7 @@ def measure_peer(work: Path, repo: OSTree.Repo, base: str, times: Times) -> None
         (files / name).parent.mkdir(parents=True, exist_ok=True)
         (files / name).write_text(text)
     mounted.mkdir()
+    os.sync()
     with timed(times, "peer"):
         with timed(times, "peer: checkout -H"):
             ostree(repo, "checkout", "-H", base, str(tree))

@@ -105,10 +105,16 @@ def graft_and_run(
 
 def _lay(repo: OSTree.Repo, base: str, target: Path, lay: Callable[[], Grafted]) -> Grafted:
     """Write a grafted tree's objects, and lay out on disk what it has and the base has not."""
-    repo.prepare_transaction()
-    grafted = lay()
-    _, root = repo.write_mtree(grafted.tree)
-    repo.commit_transaction()  # only what is in the repository for good can be linked to
+    # Nothing refers to it yet: the sync of the transaction that writes the commit, of the whole file system, is enough.
+    unsynced = repo.get_disable_fsync()
+    repo.set_disable_fsync(True)
+    try:
+        repo.prepare_transaction()
+        grafted = lay()
+        _, root = repo.write_mtree(grafted.tree)
+        repo.commit_transaction()  # only what is in the repository for good can be linked to
+    finally:
+        repo.set_disable_fsync(unsynced)
     lay_out_changes(repo, base, root, target)
     return grafted
 

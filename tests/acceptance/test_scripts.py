@@ -24,7 +24,7 @@ from tests.acceptance.host import Host, environment
 from tests.acceptance.repositories import Repository
 from tests.acceptance.rpms import File, Files, build_rpm
 
-BUSYBOX = Path("/usr/bin/busybox")
+BUSYBOX = Path(shutil.which("busybox") or "/usr/bin/busybox")
 APPLETS = (
     "sh",
     "cat",
