@@ -20,6 +20,13 @@ _FLAGS = (
     click.option("--idempotent", is_flag=True, help="Do nothing, and succeed, where it is so already."),
     click.option("--allow-inactive", is_flag=True, help="Also request what the base provides already."),
     click.option("--unchanged-exit-77", is_flag=True, help="Exit with 77 where nothing changed."),
+    click.option(
+        "--scripts",
+        type=click.Choice(["run", "refuse", "skip"]),
+        default="run",
+        show_default=True,
+        help="What becomes of packages' scripts.",
+    ),
     click.option("-m", "--message", metavar="TEXT", help="The reason, or a ticket: kept in the history."),
     click.option("-r", "--reboot", is_flag=True, help="Reboot once the change is in place."),
     click.option("-y", "--assumeyes", is_flag=True, help="Accepted for habit's sake; there are no questions."),
@@ -57,7 +64,10 @@ def run(ctx: click.Context, verb: str, arguments: Sequence[str], decide: Decide,
 
     host = open_host(ctx)
     recorded = {name.replace("_", "-"): _text(value) for name, value in given.items() if name in _RECORDED and value}
-    options = Options(given["dry_run"], given.get("download_only", False), given.get("cacheonly", False))
+    scripts = given.get("scripts", "run")
+    if scripts != "run":
+        recorded["scripts"] = scripts
+    options = Options(given["dry_run"], given.get("download_only", False), given.get("cacheonly", False), scripts)
     try:
         invocation = Invocation(verb, tuple(arguments), recorded, given["message"])
         result = host.transact(invocation, decide, options)

@@ -25,6 +25,10 @@ class Accounts:
     users: dict[str, int] = field(default_factory=dict)
     groups: dict[str, int] = field(default_factory=dict)
 
+    def has(self, user: str, group: str) -> bool:
+        """Whether the tree knows both."""
+        return user in self.users and group in self.groups
+
     def uid(self, name: str, package: str) -> int:
         """The user's number. Raises ImportRefused where the tree has no such user; `package` is named then."""
         return _number(self.users, "user", name, package)
@@ -57,5 +61,5 @@ def _read(repo: OSTree.Repo, commit: str, name: str) -> dict[str, int]:
 
 def _number(numbers: dict[str, int], kind: str, name: str, package: str) -> int:
     if name not in numbers:
-        raise ImportRefused(f"{package} has files of the {kind} {name!r}, which the base does not have")
+        raise ImportRefused(f"{package} has files of the {kind} {name!r}, which the tree does not have")
     return numbers[name]

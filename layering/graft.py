@@ -46,26 +46,48 @@ class Grafted:
 
 
 def graft(
-    repo: OSTree.Repo, base: str, packages: Sequence[CachedPackage], base_owner: BaseOwner = lambda _: None
+    repo: OSTree.Repo,
+    base: str,
+    packages: Sequence[CachedPackage],
+    base_owner: BaseOwner = lambda _: None,
+    *,
+    accounts: Accounts | None = None,
+    provisional: bool = False,
 ) -> Grafted:
     """Lay the packages onto the base commit's tree, inside a transaction of the caller's.
+
+    Args:
+        accounts: the users and groups that the tree will know, where they are not the base's alone.
+        provisional: leave what belongs to somebody unknown as it is in the cache, root's and without special bits:
+            the tree is one that scripts make the users in.
 
     Raises:
         FileConflict: two owners want different things at one path; both are named.
         ImportRefused: a path leads out of the image, or an owner is not known in it.
         CacheBroken: a cached package is damaged.
     """
-    return _Graft(repo, base, sorted(packages, key=lambda package: package.nevra), base_owner).run()
+    ordered = sorted(packages, key=lambda package: package.nevra)
+    return _Graft(repo, base, ordered, base_owner, accounts=accounts, provisional=provisional).run()
 
 
 class _Graft:
-    def __init__(self, repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage], base_owner: BaseOwner) -> None:
+    def __init__(
+        self,
+        repo: OSTree.Repo,
+        base: str,
+        packages: Iterable[CachedPackage],
+        base_owner: BaseOwner,
+        *,
+        accounts: Accounts | None,
+        provisional: bool,
+    ) -> None:
         self.repo = repo
         self.base = base
         self.base_owner = base_owner
         self.root = OSTree.MutableTree.new_from_commit(repo, base)
         self.layers = [PackageTree(repo, package) for package in packages]
-        self._accounts: Accounts | None = None
+        self._accounts = accounts
+        self.provisional = provisional
         # Directories that the layer made: their metadata, and the package that owns them, if one does.
         self.made: dict[str, tuple[str, str | None]] = {}
         # Who laid files where: directory to packages and what of theirs is there.
@@ -139,7 +161,7 @@ class _Graft:
         """A directory's mode and owner are those of the package that owns it; the base's stay as they are."""
         if real not in self.made or path in layer.implied:
             return
-        if owner := layer.owners.get(path):
+        if owner := self._owner_of(layer, path):
             metadata = metadata_checksum(self.repo, owner.mode, *self._numbers(layer, owner))
         else:
             metadata = layer.nodes[path].metadata
@@ -154,7 +176,7 @@ class _Graft:
 
     def _file(self, layer: PackageTree, path: str, checksum: str, tree: OSTree.MutableTree, real: str) -> None:
         name = path.rpartition("/")[2]
-        if owner := layer.owners.get(path):
+        if owner := self._owner_of(layer, path):
             checksum = layer.porter.own(checksum, *self._numbers(layer, owner), owner.mode)
         else:
             layer.porter.bring(_FILE, checksum)
@@ -257,11 +279,20 @@ class _Graft:
         target = link_target(self.repo, there) if isinstance(there, str) else None
         return below(line, posixpath.normpath(posixpath.join("/", target))) if target else line
 
+    def _owner_of(self, layer: PackageTree, path: str) -> Owner | None:
+        owner = layer.owners.get(path)
+        if owner and self.provisional and not self._known().has(owner.user, owner.group):
+            return None
+        return owner
+
     def _numbers(self, layer: PackageTree, owner: Owner) -> tuple[int, int]:
+        nevra = layer.package.nevra
+        return self._known().uid(owner.user, nevra), self._known().gid(owner.group, nevra)
+
+    def _known(self) -> Accounts:
         if self._accounts is None:
             self._accounts = accounts_of(self.repo, self.base)
-        nevra = layer.package.nevra
-        return self._accounts.uid(owner.user, nevra), self._accounts.gid(owner.group, nevra)
+        return self._accounts
 
     def _owner(self, real: str, name: str) -> tuple[str, int]:
         """Who has the file that is in the way, and its colour."""

@@ -50,6 +50,7 @@ class Options(msgspec.Struct, frozen=True):
     dry_run: bool = False
     download_only: bool = False
     cacheonly: bool = False
+    scripts: str = "run"
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -239,6 +240,7 @@ class Host:
                 scratch=Path(scratch),
                 cacheonly=options.cacheonly,
                 dry_run=options.dry_run,
+                scripts=options.scripts,
                 progress=self.progress,
             )
             with contextlib.closing(work):

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import gi
@@ -22,9 +22,10 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
 from journal.events import Package  # noqa: E402
+from layering.base_scripts import base_of  # noqa: E402
 from layering.commit_tree import CHUNK, read_text  # noqa: E402
-from layering.errors import BaseError, LayeringError  # noqa: E402
-from layering.graft import graft  # noqa: E402
+from layering.errors import BaseError, LayeringError, ScriptsRefused  # noqa: E402
+from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
 from layering.pkgcache import CachedPackage  # noqa: E402
 from layering.rpmdb import (  # noqa: E402
     checkout_rpmdb,
@@ -34,12 +35,17 @@ from layering.rpmdb import (  # noqa: E402
     package_list,
     rpmdb_directory,
 )
+from layering.scripted import Ground, graft_and_run  # noqa: E402
+from layering.scripts import Plan, in_order, plan_scripts  # noqa: E402
 from layering.trees import lookup  # noqa: E402
 
 FORMAT = 2
 """Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""
 
 KEY_PREFIX = "layer/key"
+
+SCRIPTS = "scripts"
+"""The option that says what becomes of scripts: run (the default, not written down), refuse or skip."""
 
 _CLIENT_LAYER_VERSION = 6  # of rpm-ostree's metadata, all of whose keys are below
 _OF_THE_BASE = ("ostree.bootable", "ostree.linux", "version")
@@ -149,14 +155,23 @@ def base_facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
     return BaseFacts(commit, version, int(OSTree.commit_get_timestamp(variant)), release)
 
 
-def compose(repo: OSTree.Repo, inputs: LayerInputs, packages: Sequence[CachedPackage], scratch: Path) -> Composed:
-    """Find the layered commit of these inputs, or write it, in one transaction of the repository.
+def compose(
+    repo: OSTree.Repo,
+    inputs: LayerInputs,
+    packages: Sequence[CachedPackage],
+    scratch: Path,
+    deployed: Mapping[str, Path] | None = None,
+) -> Composed:
+    """Find the layered commit of these inputs, or write it; until it is whole only objects were added.
 
     Args:
         packages: those that `inputs` names, from the cache.
         scratch: a directory to work in; what is made there is gone afterwards.
+        deployed: directories of deployments, by their commit: where the base is on disk already.
 
     Raises:
+        ScriptFailed: a script of a package failed. ScriptsUnavailable: there are some, and they can't be run here.
+        ScriptsRefused: there are some, and the inputs' options refuse them.
         FileConflict, ImportRefused: the packages can't be laid on this base.
         CacheBroken: a cached package is damaged and was dropped: import it again and repeat.
         BaseError: the base is not in the repository, or has no rpmdb.
@@ -173,11 +188,13 @@ def compose(repo: OSTree.Repo, inputs: LayerInputs, packages: Sequence[CachedPac
     repo.prepare_transaction()
     try:
         with tempfile.TemporaryDirectory(dir=scratch, prefix="layer-") as directory:
-            composed = _write(repo, inputs=inputs, key=key, facts=facts, packages=packages, scratch=Path(directory))
+            ground = Ground(Path(directory), deployed or {})
+            composed = _write(repo, inputs=inputs, key=key, facts=facts, packages=packages, ground=ground)
         repo.commit_transaction()
-    except GLib.Error as error:
+    except (GLib.Error, OSError) as error:
         repo.abort_transaction()
-        raise LayeringError(f"the layered commit could not be written: {error.message}") from error
+        reason = error.message if isinstance(error, GLib.Error) else error
+        raise LayeringError(f"the layered commit could not be written: {reason}") from error
     except BaseException:
         repo.abort_transaction()
         raise
@@ -191,8 +208,9 @@ def _write(
     key: str,
     facts: BaseFacts,
     packages: Sequence[CachedPackage],
-    scratch: Path,
+    ground: Ground,
 ) -> Composed:
+    scratch = ground.scratch
     untouched = scratch / "base"
 
     def base_owner(path: str) -> tuple[str, int] | None:
@@ -203,7 +221,8 @@ def _write(
     timestamp = max([facts.timestamp, *(package.build_time for package in packages)])
     root = scratch / "root"
     checkout_rpmdb(repo, inputs.base, root)
-    grafted = graft(repo, inputs.base, packages, base_owner)
+    plan = _plan(root, packages, inputs.options)
+    grafted = _graft(repo, inputs.base, packages, base_owner, plan=plan, ground=ground, timestamp=timestamp)
     install(root, [package.prefix for package in packages], timestamp)
     _replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root))
     metadata = _metadata(
@@ -213,6 +232,35 @@ def _write(
     _, commit = repo.write_commit_with_time(inputs.base, "Layered commit", "", metadata, tree, timestamp)
     repo.transaction_set_ref(None, f"{KEY_PREFIX}/{key}", commit)
     return Composed(commit, key, grafted.notes)
+
+
+def _plan(root: Path, packages: Sequence[CachedPackage], options: Mapping[str, str]) -> Plan:
+    """Which scripts are to run, the base's triggers among them. root: of the base's rpmdb."""
+    mode = options.get(SCRIPTS)
+    if mode == "skip":
+        return Plan()
+    plan = plan_scripts(in_order(package.header for package in packages), base_of(root))
+    if mode == "refuse" and plan.scripts:
+        raise ScriptsRefused(f"Scripts would have to run: {'; '.join(map(str, plan.scripts))}")
+    return plan
+
+
+def _graft(
+    repo: OSTree.Repo,
+    base: str,
+    packages: Sequence[CachedPackage],
+    base_owner: BaseOwner,
+    *,
+    plan: Plan,
+    ground: Ground,
+    timestamp: int,
+) -> Grafted:
+    if not plan:
+        return graft(repo, base, packages, base_owner)
+    # The scripts run outside of any transaction.
+    repo.abort_transaction()
+    rpmdb = rpmdb_directory(repo, base)
+    return graft_and_run(repo, base, packages, base_owner, plan=plan, ground=ground, rpmdb=rpmdb, timestamp=timestamp)
 
 
 def _replace_rpmdb(repo: OSTree.Repo, tree: OSTree.MutableTree, directory: str, files: Iterable[Path]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from journal.events import Package, Payload, Request
 from journal.store import Journal
 from layering import base, layered_commit, nevra, plan
-from layering.errors import LayeringError, RepositoryError
+from layering.errors import LayeringError, RepositoryError, ScriptsRefused
 from layering.local_rpms import LocalRpms
 from layering.logs import log
 from layering.objects import CacheBroken
@@ -27,6 +27,9 @@ from projections.host import HostState
 
 if TYPE_CHECKING:
     from gi.repository import OSTree
+
+SCRIPT_MODES = ("run", "refuse", "skip")
+"""What can become of packages' scripts; the first is the default."""
 
 
 class NotReproduced(LayeringError):
@@ -64,7 +67,10 @@ class Decision:
 
 @dataclass
 class Work:
-    """What a verb works with while its transaction is open. scratch: a directory that is gone afterwards."""
+    """What a verb works with while its transaction is open.
+
+    scratch: a directory that is gone afterwards. scripts: whether to run, refuse or skip those of packages.
+    """
 
     sysroot: Sysroot
     state: HostState
@@ -73,6 +79,7 @@ class Work:
     progress: Progress
     cacheonly: bool = False
     dry_run: bool = False
+    scripts: str = "run"
 
     @property
     def repo(self) -> OSTree.Repo:
@@ -173,6 +180,7 @@ class Work:
 
         Raises:
             RepositoryError: some are not to be had as promised. ImportRefused: some can't be layered.
+            ScriptsRefused: some carry scripts, which are to be refused.
         """
         found = {each: self.local.find(each) for each in decision.target.packages}
         for package, cached in found.items():
@@ -189,7 +197,10 @@ class Work:
                 if path.is_relative_to(self.metadata_cache):
                     path.unlink()  # all of it is in the package cache now
                 self.progress.advance(1)
-        return [cached for cached in found.values() if cached]
+        everything = [cached for cached in found.values() if cached]
+        if self.scripts == "refuse":
+            _refuse_scripts(everything)
+        return everything
 
     def commit(self, decision: Decision) -> Decision:
         """The decision with its layered commit, found in the repository or composed."""
@@ -227,6 +238,7 @@ class Work:
                     "Packages are neither in the cache nor in any repository: "
                     + ", ".join(f"{each.nevra} (sha256 {each.sha256})" for each in located.missing)
                 )
+        self.scripts = self._as_recorded(target)
         bare = msgspec.structs.replace(target, layered_commit=None)
         rebuilt = self.commit(replace(decision, target=bare))
         if rebuilt.target.layered_commit != target.layered_commit:
@@ -238,19 +250,33 @@ class Work:
 
     def _compose(self, decision: Decision) -> tuple[HostState, layered_commit.Composed]:
         damaged: set[str] = set()
+        self._require_sandbox(decision.target.packages)
+        deployed = {each.commit: each.path for each in self.sysroot.deployments if each.pristine}
         while True:
             cached = self.fetch(decision)
             packages = plan.as_recorded((each.package for each in cached), self.state.packages)
             target = msgspec.structs.replace(decision.target, packages=packages)
             self.progress.step("Composing the layered commit")
+            inputs = self._inputs(target)
             try:
-                return target, layered_commit.compose(self.repo, self._inputs(target), cached, self.scratch)
+                return target, layered_commit.compose(self.repo, inputs, cached, self.scratch, deployed)
             except CacheBroken as broken:
                 # What was damaged is gone from the cache now: have it again, each package once.
                 if broken.package.nevra in damaged:
                     raise
                 damaged.add(broken.package.nevra)
                 log.warning("package cache damaged", package=broken.package.nevra)
+
+    def _require_sandbox(self, packages: Iterable[Package]) -> None:
+        """Where scripts may have to run and can't, say so before anything is downloaded."""
+        if self.scripts != "run":
+            return
+        from layering.scripted import scratch_for
+        from layering.scripts import carried
+
+        found = [self.cache.find(each) for each in packages]
+        if any(cached is None or carried(cached.header) for cached in found):
+            scratch_for(self.repo, self.scratch)
 
     def _rpmdb(self, repo: OSTree.Repo, base_commit: str) -> Path:
         """A directory that holds a copy of this base's rpmdb, and nothing else."""
@@ -270,7 +296,16 @@ class Work:
         return layered_commit.find_layer(self.repo, layered_commit.layer_key(self._inputs(target)))
 
     def _inputs(self, target: HostState) -> layered_commit.LayerInputs:
-        return layered_commit.layer_inputs(target.base_commit or "", target.packages)
+        options = {} if self.scripts == "run" else {layered_commit.SCRIPTS: self.scripts}
+        return layered_commit.layer_inputs(target.base_commit or "", target.packages, options=options)
+
+    def _as_recorded(self, target: HostState) -> str:
+        """What became of scripts in a layer that is to be built again, by its key."""
+        for scripts in SCRIPT_MODES:
+            key = layered_commit.layer_key(replace(self, scripts=scripts)._inputs(target))
+            if key == target.layer_key:
+                return scripts
+        return self.scripts  # another engine's
 
     def _headers(self, packages: Iterable[Package]) -> dict[Package, Path]:
         """Of each of these packages that is in the cache, a file with its header and no payload."""
@@ -283,6 +318,17 @@ class Work:
                 path.write_bytes(source.prefix)
                 headers[package] = path
         return headers
+
+
+def _refuse_scripts(packages: Iterable[CachedPackage]) -> None:
+    from layering.scripts import carried
+
+    found = {each.nevra: names for each in packages if (names := carried(each.header))}
+    if found:
+        told = "; ".join(
+            f"{nevra} carries scripts that would have to run: {', '.join(found[nevra])}" for nevra in found
+        )
+        raise ScriptsRefused(told)
 
 
 def _local(requests: Iterable[Request]) -> list[Package]:

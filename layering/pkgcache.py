@@ -24,7 +24,7 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 from journal.events import Package  # noqa: E402
 from layering.errors import ChecksumMismatch, LayeringError  # noqa: E402
 from layering.payload import Attributes, import_payload  # noqa: E402
-from layering.rpmfile import RpmFile, header_of, read_rpm, refuse_scripts  # noqa: E402
+from layering.rpmfile import RpmFile, header_of, read_rpm  # noqa: E402
 
 REF_PREFIX = "layer/pkg"
 _DIRECTORY = Path("ostree/repo/extensions/layer/pkgcache")
@@ -125,7 +125,6 @@ class PackageCache:
 
         Raises:
             ChecksumMismatch: it is another package than the one that is named.
-            ScriptsRefused: it carries scripts that would have to run.
             ImportRefused: it is damaged, or holds something that can't be layered.
             LayeringError: the cache can't be written.
         """
@@ -134,7 +133,6 @@ class PackageCache:
             raise ChecksumMismatch(f"{path} holds {read.nevra}, not {package.nevra}")
         if package.sha256 not in {None, read.sha256}:
             raise ChecksumMismatch(f"{path}: SHA-256 of {read.nevra} is {read.sha256}, not {package.sha256}")
-        refuse_scripts(read.header)
         known = msgspec.structs.replace(package, sha256=read.sha256)
         try:
             return self.find(known) or self._import(read, known)

@@ -137,7 +137,7 @@ def coloured_owner_of(root: Path, path: str) -> tuple[str, int] | None:
             return nevra_of(header), (colours or [0])[0]
         return None
 
-    return _read(root, read)
+    return read_database(root, read)
 
 
 def install(root: Path, prefixes: Sequence[bytes], timestamp: int) -> None:
@@ -200,10 +200,15 @@ def _opened(packages: Sequence[tuple[rpm.hdr, bytes]]) -> Iterator[Callable[...,
 
 
 def _headers(root: Path) -> list[rpm.hdr]:
-    return _read(root, lambda transaction: list(transaction.dbMatch()))
+    return read_database(root, lambda transaction: list(transaction.dbMatch()))
 
 
-def _read(root: Path, read: Callable[[rpm.TransactionSet], Found]) -> Found:
+def read_database(root: Path, read: Callable[[rpm.TransactionSet], Found]) -> Found:
+    """What `read` finds in the database below `root`.
+
+    Raises:
+        LayeringError: it can't be read.
+    """
     reason = ""
     with captured_log() as log, macros(_MACROS):
         try:

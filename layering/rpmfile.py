@@ -1,6 +1,6 @@
-"""One RPM file, read through librpm: what it is called, what it is made of, and which scripts it carries.
+"""One RPM file, read through librpm: what it is called and what it is made of.
 
-Sources: rpm's docs/manual/format.md (lead, signature header, header, payload) and scriptlets in rpm-scriptlets(7).
+Source: rpm's docs/manual/format.md (lead, signature header, header, payload).
 """
 
 from __future__ import annotations
@@ -15,26 +15,13 @@ from typing import BinaryIO
 
 import rpm
 
-from layering.errors import ImportRefused, ScriptsRefused
+from layering.errors import ImportRefused
 from layering.librpm import captured_log
 
 _CHUNK = 1 << 20
 
 # PGPHASHALGO_* of rpmpgp.h, as digests in a header are numbered.
 DIGESTS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
-
-# What a layer would have to run. %preun, %postun, %pretrans, %verifyscript, %triggerun and %triggerpostun never run.
-_SCRIPTS = (
-    ("%pre", rpm.RPMTAG_PREIN, rpm.RPMTAG_PREINPROG),
-    ("%post", rpm.RPMTAG_POSTIN, rpm.RPMTAG_POSTINPROG),
-    ("%posttrans", rpm.RPMTAG_POSTTRANS, rpm.RPMTAG_POSTTRANSPROG),
-)
-_TRIGGERS = (
-    ("%triggerprein", rpm.RPMTAG_TRIGGERFLAGS, rpm.RPMSENSE_TRIGGERPREIN),
-    ("%triggerin", rpm.RPMTAG_TRIGGERFLAGS, rpm.RPMSENSE_TRIGGERIN),
-    ("%filetriggerin", rpm.RPMTAG_FILETRIGGERFLAGS, rpm.RPMSENSE_TRIGGERIN),
-    ("%transfiletriggerin", rpm.RPMTAG_TRANSFILETRIGGERFLAGS, rpm.RPMSENSE_TRIGGERIN),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +89,6 @@ def evr_of(header: rpm.hdr) -> str:
     """[EPOCH:]VERSION-RELEASE, the epoch left out where it is 0."""
     epoch = header["epoch"]
     return f"{f'{epoch}:' if epoch else ''}{header['version']}-{header['release']}"
-
-
-def scripts_of(header: rpm.hdr) -> list[str]:
-    """The names of the scripts and triggers that installing the package would have to run, as in a spec."""
-    found = [name for name, body, program in _SCRIPTS if header[body] or header[program]]
-    return found + [name for name, tag, bit in _TRIGGERS if any(flags & bit for flags in header[tag] or ())]
-
-
-def refuse_scripts(header: rpm.hdr) -> None:
-    """Refuse a package whose scripts would have to run.
-
-    Raises:
-        ScriptsRefused: it carries some; they are named.
-    """
-    if found := scripts_of(header):
-        raise ScriptsRefused(f"{nevra_of(header)} carries scripts that would have to run: {', '.join(found)}")
 
 
 def _read_header(fd: int, name: str, *, trusted: bool = False) -> rpm.hdr:

@@ -27,7 +27,10 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """One deployment of the stateroot, as found. id: STATEROOT-COMMIT.SERIAL. origin: text of its origin file."""
+    """One deployment of the stateroot, as found. id: STATEROOT-COMMIT.SERIAL. origin: text of its origin file.
+
+    pristine: its /usr is the commit's, not unlocked for changes.
+    """
 
     id: str
     commit: str
@@ -36,6 +39,7 @@ class Deployment(msgspec.Struct, frozen=True):
     booted: bool = False
     staged: bool = False
     pinned: bool = False
+    pristine: bool = True
 
 
 class Sysroot:
@@ -223,6 +227,7 @@ class Sysroot:
             booted=booted is not None and deployment.equal(booted),
             staged=deployment.is_staged(),
             pinned=deployment.is_pinned(),
+            pristine=deployment.get_unlocked() == OSTree.DeploymentUnlockedState.NONE,
         )
 
 

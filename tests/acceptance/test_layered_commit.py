@@ -447,19 +447,6 @@ def test_what_a_package_recommends_is_layered_too(host: Host, repository: Reposi
 # Scripts
 
 
-@pytest.mark.parametrize(
-    "section", ["%pre", "%post", "%posttrans", "%transfiletriggerin -- /usr/lib", "%filetriggerin -- /usr/lib"]
-)
-def test_a_package_with_a_script_that_would_have_to_run_is_refused_by_name(
-    host: Host, repository: Repository, section: str
-) -> None:
-    repository.build("scripted", files={"/usr/bin/scripted": "x\n"}, scripts={section: "echo here"})
-    repository.publish()
-    result = fails(host, "pkg-add", "scripted")
-    assert "scripted-1.0-1.noarch" in result.stderr
-    assert section.partition(" ")[0] in result.stderr
-
-
 @pytest.mark.parametrize("section", ["%preun", "%postun", "%triggerun -- foo", "%triggerpostun -- foo"])
 def test_a_script_that_never_runs_is_no_reason_to_refuse(host: Host, repository: Repository, section: str) -> None:
     repository.build("tidy", files={"/usr/bin/tidy": "x\n"}, scripts={section: "exit 1"})

@@ -1,0 +1,685 @@
+"""Scripts of packages: what runs, in which order and in what surroundings, and what of it is in the layer.
+
+The base has busybox, statically linked, for its shell; what makes users comes with its libraries from the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.bases import BRANCH, RPMDB, BaseTree
+from tests.acceptance.checks import fails, unchanged
+from tests.acceptance.conftest import CopyHost, InstallHost
+from tests.acceptance.host import Host, environment
+from tests.acceptance.repositories import Repository
+from tests.acceptance.rpms import File, Files, build_rpm
+
+BUSYBOX = Path(shutil.which("busybox") or "/usr/bin/busybox")
+APPLETS = (
+    "sh",
+    "cat",
+    "ls",
+    "rm",
+    "mv",
+    "cp",
+    "mkdir",
+    "ln",
+    "touch",
+    "echo",
+    "id",
+    "sleep",
+    "stat",
+    "chmod",
+    "chown",
+    "env",
+    "hostname",
+    "ip",
+    "mknod",
+    "mkfifo",
+    "awk",
+    "test",
+    "true",
+    "setsid",
+    "sed",
+    "ps",
+    "seq",
+    "date",
+)
+RULES = "/usr/share/rules"  # of the base, for scripts to change
+
+
+def with_libraries(*programs: str) -> dict[str, File]:
+    """Programs of this machine and the libraries that they load, each at its own place."""
+    found: dict[str, File] = {}
+    for program in programs:
+        path = Path(shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") or program)
+        listed = subprocess.run(["ldd", str(path)], check=True, capture_output=True, text=True).stdout
+        for each in {str(path), *re.findall(r"(/\S+) \(0x", listed)}:
+            # /lib and /lib64 lead into /usr, in the base as here.
+            place = each if each.startswith("/usr/") else f"/usr{each}"
+            found[place] = File(Path(each).read_bytes(), mode=0o755)
+    return found
+
+
+def image_files() -> dict[str, File]:
+    files = {"/usr/bin/busybox": File(BUSYBOX.read_bytes(), mode=0o755)}
+    files |= {f"/usr/bin/{name}": File(symlink="busybox") for name in APPLETS if name != "sh"}
+    files |= {f"{RULES}/one": File("one\n"), f"{RULES}/two": File("two\n"), f"{RULES}/deep/three": File("three\n")}
+    files["/usr/etc/settings"] = File("colour=red\n")
+    return files
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> BaseTree:
+    """A base whose shell is a real one."""
+    shell: Files = {"/usr/bin/bash": File(BUSYBOX.read_bytes(), mode=0o755), "/usr/bin/sh": File(symlink="bash")}
+    bash = build_rpm(tmp_path / "rpms", "bash", "5.2.26", "4", arch="x86_64", files=shell, provides=["/bin/sh"])
+    tree = BaseTree(tmp_path / "remote").without_packages("bash").with_packages([bash]).with_files(image_files())
+    tree.commit(BRANCH, "1")
+    return tree
+
+
+def publish(
+    repository: Repository, name: str, scripts: Mapping[str, str], files: Files | None = None, **more: object
+) -> None:
+    repository.build(
+        name, files={f"/usr/share/{name}": f"{name}\n"} if files is None else files, scripts=scripts, **more
+    )  # type: ignore[arg-type]
+    repository.publish()
+
+
+def layered(
+    host: Host, repository: Repository, name: str, scripts: Mapping[str, str], files: Files | None = None
+) -> str:
+    """Build the package into the repository and layer it; returns what the command said."""
+    publish(repository, name, scripts, files)
+    result = host.ok("pkg-add", name)
+    return result.stdout + result.stderr
+
+
+# What runs, and when
+
+
+def test_pre_of_all_comes_first_then_post_then_posttrans_each_in_the_order_of_their_needs(
+    host: Host, repository: Repository
+) -> None:
+    sections = ("%pre", "%post", "%posttrans")
+    for name, requires in (("a-last", ["b-first"]), ("b-first", [])):
+        scripts = {section: f"echo {name} {section} $# $1 >> /usr/share/order" for section in sections}
+        publish(repository, name, scripts, requires=requires)
+    host.ok("pkg-add", "a-last")
+    expected = [f"{name} {section} 1 1" for section in sections for name in ("b-first", "a-last")]
+    assert host.read("/usr/share/order").splitlines() == expected
+
+
+def test_no_other_scriptlet_runs(host: Host, repository: Repository) -> None:
+    never = (
+        "%preun",
+        "%postun",
+        "%verifyscript",
+        "%triggerun -- bash",
+        "%triggerpostun -- bash",
+        "%triggerprein -- bash",
+    )
+    scripts = dict.fromkeys(never, "touch /usr/share/wrong; exit 1")
+    layered(host, repository, "tidy", {**scripts, "%pretrans -p <lua>": "io.open('/usr/share/wrong', 'w') error('no')"})
+    assert host.exists("/usr/share/tidy")
+    assert not host.exists("/usr/share/wrong")
+
+
+def test_a_trigger_runs_for_what_the_base_has_and_for_what_is_layered_with_it(
+    host: Host, repository: Repository
+) -> None:
+    note = "echo $0 $1 $2 >> /usr/share/triggered"
+    publish(repository, "target", {}, {"/usr/share/target": "x\n"})
+    scripts = {
+        "%triggerin -- bash >= 5": f"{note}-base",
+        "%triggerin -- target": f"{note}-layer",
+        "%triggerin -- absent": "exit 1",
+        "%triggerin -- bash > 9": "exit 1",
+    }
+    publish(repository, "watcher", scripts)
+    host.ok("pkg-add", "watcher", "target")
+    assert host.read("/usr/share/triggered-base").split()[1:] == ["1", "1"]
+    assert len(host.read("/usr/share/triggered-base").splitlines()) == 1
+    assert len(host.read("/usr/share/triggered-layer").splitlines()) == 1
+
+
+@pytest.fixture
+def watching_base(tmp_path: Path, base: BaseTree) -> BaseTree:
+    """A base whose own package waits for files and for a package."""
+    scripts = {
+        "%transfiletriggerin -- /usr/share/watched": "cat > /usr/share/seen",
+        "%triggerin -- visitor": "echo $1 $2 > /usr/share/met",
+    }
+    tree = base.with_packages([build_rpm(tmp_path / "rpms", "base-watcher", scripts=scripts)])
+    tree.commit(BRANCH, "2")
+    return tree
+
+
+def test_triggers_of_the_base_hear_of_what_is_layered_and_of_no_more(
+    watching_base: BaseTree, install_host: InstallHost, repository: Repository
+) -> None:
+    host = install_host(repository.repo_file())
+    repository.build(
+        "visitor", files={"/usr/share/watched/b": "b\n", "/usr/share/watched/a": "a\n", "/usr/share/c": "c\n"}
+    )
+    repository.build("stranger", files={"/usr/share/stranger": "s\n"})
+    repository.publish()
+    host.ok("pkg-add", "stranger")
+    assert not host.exists("/usr/share/seen")
+    host.ok("pkg-add", "visitor")
+    assert host.read("/usr/share/seen") == "/usr/share/watched/a\n/usr/share/watched/b\n"
+    assert host.read("/usr/share/met") == "1 1\n"
+
+
+def test_a_new_file_trigger_hears_of_the_base_s_files_too(host: Host, repository: Repository) -> None:
+    scripts = {
+        "%filetriggerin -- /usr/share/base-tool /usr/share/own": "cat > /usr/share/by-package",
+        "%transfiletriggerin -- /usr/share/base-tool": "cat > /usr/share/by-transaction",
+        "%transfiletriggerin -- /usr/share/nothing": "exit 1",
+    }
+    layered(host, repository, "watcher", scripts, {"/usr/share/own/x": "x\n"})
+    assert host.read("/usr/share/by-package") == "/usr/share/base-tool/data\n/usr/share/own/x\n"
+    assert host.read("/usr/share/by-transaction") == "/usr/share/base-tool/data\n"
+
+
+def test_file_triggers_run_by_priority(host: Host, repository: Repository) -> None:
+    scripts = {
+        "%transfiletriggerin -P 10 -- /usr/share": "cat >/dev/null; echo late >> /usr/share/order",
+        "%transfiletriggerin -P 2000000 -- /usr/share": "cat >/dev/null; echo early >> /usr/share/order",
+    }
+    layered(host, repository, "watcher", scripts)
+    assert host.read("/usr/share/order") == "early\nlate\n"
+
+
+# What a script finds
+
+
+def test_a_script_sees_its_own_package_s_files_and_those_of_the_base(host: Host, repository: Repository) -> None:
+    scripts = {
+        section: f"cat /usr/share/seer {RULES}/one > /usr/share/saw{section[1:]}" for section in ("%pre", "%post")
+    }
+    layered(host, repository, "seer", scripts)
+    assert host.read("/usr/share/sawpre") == host.read("/usr/share/sawpost") == "seer\none\n"
+
+
+def test_the_surroundings_are_those_of_an_image_build(host: Host, repository: Repository) -> None:
+    lines = [
+        "env > /usr/share/env",
+        "ls /sys/class/net 2>/dev/null > /usr/share/net; cat /proc/net/dev >> /usr/share/net",
+        "test -e /run/ostree-booted && echo yes > /usr/share/booted",
+        "echo x > /var/tmp/x && echo x > /tmp/x && echo ok > /usr/share/tmp",
+        "(echo x > /var/lib/x) 2>/dev/null || echo protected > /usr/share/var",
+        "awk '/^CapEff/ { print $2 }' /proc/self/status > /usr/share/capabilities",
+        "ps -o pid | awk 'END { print NR }' > /usr/share/processes",
+        "umask > /usr/share/umask",
+        "(mknod /usr/share/device c 1 3) 2>/dev/null || echo refused > /usr/share/mknod",
+        "pwd > /usr/share/pwd",
+        "id -u > /usr/share/id",
+    ]
+    layered(host, repository, "nosy", {"%post": "\n".join(lines)})
+    variables = host.read("/usr/share/env").splitlines()
+    assert "SYSTEMD_OFFLINE=1" in variables
+    assert not any("LAYER" in each or "SUDO" in each for each in variables)
+    assert re.findall(r"^\s*(\w+):", host.read("/usr/share/net"), re.MULTILINE) == ["lo"]
+    assert host.read("/usr/share/booted") == "yes\n"
+    assert host.read("/usr/share/tmp") == "ok\n"
+    assert host.read("/usr/share/var") == "protected\n"
+    capabilities = int(host.read("/usr/share/capabilities"), 16)
+    assert not capabilities & (1 << 21 | 1 << 12 | 1 << 2 | 1 << 27)  # SYS_ADMIN, NET_ADMIN, DAC_READ_SEARCH, MKNOD
+    assert int(host.read("/usr/share/processes")) < 12
+    assert host.read("/usr/share/umask") == "0022\n"
+    assert host.read("/usr/share/mknod") == "refused\n"
+    assert host.read("/usr/share/pwd") == "/\n"
+    assert host.read("/usr/share/id") == "0\n"
+
+
+def test_nothing_of_the_host_is_there(host: Host, repository: Repository, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    script = f"test -e {secret} && exit 3; test -e {host.sysroot} && exit 4; test -e /run/dbus && exit 5; :"
+    layered(host, repository, "nosy", {"%post": script})
+
+
+def test_rpm_state_is_there_from_pre_to_posttrans_and_not_in_the_layer(host: Host, repository: Repository) -> None:
+    scripts = {"%pre": "echo kept > /var/lib/rpm-state/x", "%posttrans": "cat /var/lib/rpm-state/x > /usr/share/state"}
+    layered(host, repository, "stateful", scripts)
+    assert host.read("/usr/share/state") == "kept\n"
+
+
+def test_opt_is_where_the_package_put_it(host: Host, repository: Repository) -> None:
+    layered(host, repository, "app", {"%post": "cat /opt/app/name > /opt/app/copy"}, {"/opt/app/name": "app\n"})
+    assert host.read("/usr/lib/opt/app/copy") == "app\n"
+
+
+def test_rpm_can_be_asked_inside_and_its_database_stays_ours(
+    base: BaseTree, install_host: InstallHost, repository: Repository
+) -> None:
+    macros = {f"/usr/lib/rpm/{name}": File(Path("/usr/lib/rpm", name).read_bytes()) for name in ("rpmrc", "macros")}
+    base.with_files({**with_libraries("rpm"), **macros}).commit(BRANCH, "2")
+    host = install_host(repository.repo_file())
+    ask = "/usr/bin/rpm --dbpath /usr/share/rpm -q --qf '%{NAME}\\n' bash > /usr/share/answer"
+    layered(host, repository, "asker", {"%post": ask})
+    assert host.read("/usr/share/answer") == "bash\n"
+    assert [path.name for path in (host.deployment() / RPMDB).iterdir()] == ["rpmdb.sqlite"]
+    assert "asker-1.0-1.noarch" in host.rpm_nevras()
+
+
+# What of it is in the layer
+
+
+def test_new_changed_and_removed_files_are_in_the_layer_and_the_base_is_what_it_was(
+    host: Host, repository: Repository
+) -> None:
+    script = f"""
+echo new > /usr/share/new; chmod 0640 /usr/share/new
+echo more >> {RULES}/one
+rm {RULES}/two
+rm -r {RULES}/deep; mkdir {RULES}/deep; echo four > {RULES}/deep/four
+ln -s new /usr/share/link
+echo colour=blue > /etc/settings
+echo hello > /etc/hello
+mv /usr/share/editor /usr/share/edited
+"""
+    layered(host, repository, "editor", {"%post": script})
+    assert host.read("/usr/share/new") == "new\n"
+    assert stat.S_IMODE(host.stat("/usr/share/new").st_mode) == 0o640
+    assert host.read(f"{RULES}/one") == "one\nmore\n"
+    assert not host.exists(f"{RULES}/two")
+    assert [path.name for path in host.path(f"{RULES}/deep").iterdir()] == ["four"]
+    assert host.path("/usr/share/link").readlink() == Path("new")
+    assert host.read("/usr/etc/settings") == host.read("/etc/settings") == "colour=blue\n"
+    assert host.read("/usr/etc/hello") == "hello\n"
+    assert not host.exists("/usr/share/editor")
+    assert host.read("/usr/share/edited") == "editor\n"
+    assert host.read(f"{RULES}/one", 1) == "one\n"
+    assert host.read(f"{RULES}/two", 1) == "two\n"
+    assert host.read("/etc/settings", 1) == "colour=red\n"
+
+
+def test_what_a_script_leaves_as_it_was_is_the_same_object(host: Host, repository: Repository) -> None:
+    copied = f"cp {RULES}/two /tmp/two; cat /tmp/two > {RULES}/two"
+    script = f"touch {RULES} {RULES}/one; {copied}; chmod 0644 {RULES}/deep/three"
+    layered(host, repository, "fidget", {"%post": script})
+    command = ["ostree", "diff", f"--repo={host.repo}", host.commit_of(1), host.commit_of()]
+    changed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert sorted(line.split()[-1] for line in changed) == ["/usr/share/fidget", "/usr/share/rpm/rpmdb.sqlite"]
+
+
+def test_a_package_without_a_script_to_run_gives_the_same_tree_whatever_else_is_decided(
+    host: Host, copy_host: CopyHost
+) -> None:
+    other = copy_host(host)
+    host.ok("pkg-add", "foo")
+    other.ok("pkg-add", "--scripts=skip", "foo")
+
+    def tree(of: Host) -> list[str]:
+        return subprocess.run(
+            ["ostree", "ls", f"--repo={of.repo}", "-RC", of.commit_of()], check=True, capture_output=True, text=True
+        ).stdout.splitlines()
+
+    assert tree(host) == tree(other)
+
+
+def test_a_fifo_that_a_script_made_is_left_out_and_told(host: Host, repository: Repository) -> None:
+    said = layered(host, repository, "piper", {"%post": "mkfifo /usr/share/pipe"})
+    assert not host.exists("/usr/share/pipe")
+    assert "/usr/share/pipe" in said
+
+
+def test_the_same_inputs_give_the_same_commit_on_another_host_and_from_a_cached_checkout(
+    host: Host, repository: Repository, copy_host: CopyHost
+) -> None:
+    script = f"echo x > /usr/share/made; rm {RULES}/two; env > /usr/share/env; hostname > /usr/share/name"
+    publish(repository, "maker", {"%post": script})
+    publish(repository, "other", {"%post": "echo y >> /usr/share/made-too"})
+    other = copy_host(host)
+    host.ok("pkg-add", "maker")
+    other.ok("pkg-add", "other")
+    other.ok("pkg-add", "maker")  # the base is no longer deployed: from here on it comes from the checkout
+    bare = host.commit_of(1)
+    assert bare not in {name.partition(".")[0] for name in other.deployments()}
+    assert not (other.repo / "extensions/layer/base").exists()
+    umask = os.umask(0o077)
+    try:
+        other.run("pkg-delete", "other", env={"TZ": "Asia/Tokyo", "LANG": "C"}, check=0)
+    finally:
+        os.umask(umask)
+    assert other.commit_of() == host.commit_of()
+    assert [path.name for path in (other.repo / "extensions/layer/base").iterdir()] == [bare]
+
+
+# Users and groups
+
+
+@pytest.fixture
+def base_with_accounts(base: BaseTree) -> BaseTree:
+    tools = with_libraries("useradd", "groupadd", "usermod", "systemd-sysusers")
+    files = {
+        **tools,
+        "/usr/etc/login.defs": File("SYS_UID_MIN 100\nSYS_UID_MAX 999\nSYS_GID_MIN 100\nSYS_GID_MAX 999\n"),
+        "/usr/etc/shadow": File("root:*:19000::::::\n", mode=0o600),
+        "/usr/etc/gshadow": File("root:*::\n", mode=0o600),
+        "/usr/etc/nsswitch.conf": File("passwd: files\ngroup: files\n"),
+    }
+    tree = base.with_files(files)
+    tree.commit(BRANCH, "2")
+    return tree
+
+
+def test_a_user_that_pre_makes_is_in_the_tree_and_owns_the_package_s_files(
+    base_with_accounts: BaseTree, install_host: InstallHost, repository: Repository
+) -> None:
+    host = install_host(repository.repo_file())
+    files: Files = {
+        "/usr/bin/helper": File("helper\n", mode=0o4755, user="svc", group="svc"),
+        "/usr/share/svc": File(directory=True, mode=0o2750, group="svc"),
+        "/usr/share/svc/data": File("data\n", mode=0o640, user="svc", group="svc"),
+        "/usr/bin/pinger": File("pinger\n", group="svc", caps="cap_net_raw=ep"),
+    }
+    pre = "groupadd -r svc && useradd -r -g svc -d / -s /sbin/nologin svc && usermod -a -G games svc"
+    layered(
+        host, repository, "svc", {"%pre": pre, "%post": "stat -c '%U %a' /usr/bin/helper > /usr/share/owner"}, files
+    )
+    passwd, group = host.read("/usr/lib/passwd"), host.read("/usr/lib/group")
+    uid, gid = (int(re.findall(r"^svc:[^:]*:(\d+):", text, re.MULTILINE)[0]) for text in (passwd, group))
+    assert 100 <= uid <= 999
+    assert re.search(r"^games:x:12:svc$", group, re.MULTILINE)
+    assert "svc" not in host.read("/usr/etc/passwd") + host.read("/usr/etc/group")
+    helper = host.stat("/usr/bin/helper")
+    assert (helper.st_uid, helper.st_gid, stat.S_IMODE(helper.st_mode)) == (uid, gid, 0o4755)
+    directory = host.stat("/usr/share/svc")
+    assert (directory.st_uid, directory.st_gid, stat.S_IMODE(directory.st_mode)) == (0, gid, 0o2750)
+    assert os.getxattr(host.path("/usr/bin/pinger"), "security.capability")
+    assert host.read("/usr/share/owner") == "svc 4755\n"
+    leftovers = {path.name for path in host.path("/usr/etc").iterdir() if path.name.endswith(("-", ".lock"))}
+    assert leftovers == set()
+
+
+def test_users_of_sysusers_d_come_before_pre(
+    base_with_accounts: BaseTree, install_host: InstallHost, repository: Repository
+) -> None:
+    host = install_host(repository.repo_file())
+    files: Files = {
+        "/usr/lib/sysusers.d/daemon.conf": 'u svc 345 "A service"\ng extra 456\n',
+        "/usr/share/svc": File("x\n", user="svc", group="extra"),
+    }
+    layered(host, repository, "svc", {"%pre": "id -u svc > /usr/share/pre"}, files)
+    assert host.read("/usr/share/pre") == "345\n"
+    assert "svc:x:345:345:A service:/:" in host.read("/usr/lib/passwd")
+    assert "extra:x:456:" in host.read("/usr/lib/group").splitlines()
+    info = host.stat("/usr/share/svc")
+    assert (info.st_uid, info.st_gid) == (345, 456)
+
+
+def test_sysusers_d_alone_is_enough(
+    base_with_accounts: BaseTree, install_host: InstallHost, repository: Repository
+) -> None:
+    one, other = install_host(repository.repo_file()), install_host(repository.repo_file())
+    repository.build("svc", files={"/usr/lib/sysusers.d/s.conf": "u svc -\n", "/usr/bin/svc": File("x\n", user="svc")})
+    repository.publish()
+    one.ok("pkg-add", "svc")
+    other.ok("pkg-add", "svc")
+    assert re.search(r"^svc:", one.read("/usr/lib/passwd"), re.MULTILINE)
+    assert one.commit_of() == other.commit_of()
+
+
+def test_a_user_that_nobody_makes_is_an_error(host: Host, repository: Repository) -> None:
+    publish(repository, "orphan", {"%pre": ":"}, {"/usr/bin/orphan": File("x\n", mode=0o4755, user="nobody-made-me")})
+    result = fails(host, "pkg-add", "orphan")
+    assert "nobody-made-me" in result.stderr
+    assert "orphan-1.0-1.noarch" in result.stderr
+
+
+# Interpreters and flags
+
+
+def test_any_program_of_the_tree_can_be_the_interpreter(host: Host, repository: Repository) -> None:
+    files: Files = {"/usr/libexec/reader": '#!/bin/sh\necho "$@" > /usr/share/arguments\ncat "$2" > /usr/share/body\n'}
+    layered(host, repository, "reader", {'%post -p "/usr/libexec/reader --flag"': "not a shell script"}, files)
+    arguments = host.read("/usr/share/arguments").split()
+    assert arguments[0] == "--flag"
+    assert arguments[2:] == ["1"]
+    assert host.read("/usr/share/body").strip() == "not a shell script"
+
+
+def test_a_program_alone_gets_no_arguments(host: Host, repository: Repository) -> None:
+    files: Files = {"/usr/libexec/alone": "#!/bin/sh\necho $# > /usr/share/count\n"}
+    layered(host, repository, "alone", {"%post -p /usr/libexec/alone": ""}, files)
+    assert host.read("/usr/share/count") == "0\n"
+
+
+def test_an_interpreter_that_the_tree_lacks_is_named(host: Host, repository: Repository) -> None:
+    # rpmbuild makes the interpreter a requirement: a package has to pretend that it has it.
+    publish(repository, "exotic", {"%post -p /usr/bin/exotic-lang": "whatever"}, provides=["/usr/bin/exotic-lang"])
+    result = fails(host, "pkg-add", "exotic")
+    assert "/usr/bin/exotic-lang" in result.stderr
+    assert "exotic-1.0-1.noarch: %post" in result.stderr
+
+
+def test_expansion_takes_the_tree_s_macros_and_runs_inside(
+    base: BaseTree, install_host: InstallHost, repository: Repository, tmp_path: Path
+) -> None:
+    macros = {"/usr/lib/rpm/macros": "%of_the_tree the-tree-says\n", "/usr/lib/rpm/rpmrc": ""}
+    base.with_files(macros).commit(BRANCH, "2")
+    trap = tmp_path / "trap"
+    host = install_host(repository.repo_file())
+    body = f"echo '%{{of_the_tree}} %(touch {trap} 2>/dev/null; cat {RULES}/one)' > /usr/share/expanded"
+    layered(host, repository, "macro", {"%post -e": body})
+    assert host.read("/usr/share/expanded") == "the-tree-says one\n"
+    assert not trap.exists()
+
+
+def test_a_script_can_be_a_query_format(host: Host, repository: Repository) -> None:
+    layered(host, repository, "asker", {"%post -q": "echo %{NAME} %{VERSION} > /usr/share/asked"})
+    assert host.read("/usr/share/asked") == "asker 1.0\n"
+
+
+def test_lua_runs_in_librpm_s_interpreter_inside(host: Host, repository: Repository) -> None:
+    body = """
+local out = assert(io.open("/usr/share/lua", "w"))
+out:write(arg[2], " ", rpm.expand("%{?nothing:x}expanded"), " ")
+out:write(posix.access("/run/ostree-booted") and "inside" or "outside", "\\n")
+out:close()
+os.remove("/usr/share/rules/two")
+"""
+    layered(host, repository, "lunar", {"%post -p <lua>": body})
+    assert host.read("/usr/share/lua") == "1 expanded inside\n"
+    assert not host.exists(f"{RULES}/two")
+
+
+def test_a_lua_file_trigger_gets_its_files(host: Host, repository: Repository) -> None:
+    body = 'out = io.open("/usr/share/lua", "w")\nfor path in rpm.next_file do out:write(path, "\\n") end\nout:close()'
+    layered(host, repository, "lunar", {"%transfiletriggerin -p <lua> -- /usr/share/base-tool": body})
+    assert host.read("/usr/share/lua") == "/usr/share/base-tool/data\n"
+
+
+def test_lua_that_fails_is_told_like_any_script(host: Host, repository: Repository) -> None:
+    publish(repository, "lunar", {"%post -p <lua>": 'error("the moon is down")'})
+    result = fails(host, "pkg-add", "lunar")
+    assert "the moon is down" in result.stderr
+    assert "lunar-1.0-1.noarch: %post" in result.stderr
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("section", ["%pre", "%post", "%posttrans", "%transfiletriggerin -- /usr/share"])
+def test_a_failing_script_fails_the_transaction_with_its_output(
+    host: Host, repository: Repository, section: str
+) -> None:
+    publish(repository, "broken", {section: "echo gone wrong; echo it has >&2; exit 3"})
+    result = fails(host, "pkg-add", "broken")
+    name = section.partition(" ")[0]
+    for expected in (f"broken-1.0-1.noarch: {name}", "exit status 3", "gone wrong", "it has"):
+        assert expected in result.stderr
+    assert host.last()["error"]["kind"] == "script-failed"
+
+
+def test_of_long_output_the_end_is_kept(host: Host, repository: Repository) -> None:
+    publish(repository, "chatty", {"%post": "seq 1 200000; echo the end; exit 1"})
+    message = fails(host, "pkg-add", "chatty").stderr
+    assert "the end" in message
+    assert len(message) < 6000
+
+
+def test_a_script_that_hangs_is_killed_with_all_that_it_started(host: Host, repository: Repository) -> None:
+    marker = f"3{os.getpid()}"
+    publish(repository, "sleepy", {"%post": f"(setsid sleep {marker} &) ; echo before; sleep {marker}"})
+    started = time.monotonic()
+    with unchanged(host):
+        result = host.run("pkg-add", "sleepy", check=1, env={"LAYER_SCRIPT_TIMEOUT": "2"})
+    assert time.monotonic() - started < 30
+    assert "killed after 2 seconds" in result.stderr
+    assert "before" in result.stderr
+    assert host.last()["error"]["kind"] == "script-failed"
+    assert not running(marker)
+
+
+def test_what_a_script_leaves_running_ends_with_it(host: Host, repository: Repository) -> None:
+    marker = f"4{os.getpid()}"
+    layered(host, repository, "daemonic", {"%post": f"setsid sleep {marker} >/dev/null 2>&1 &"})
+    assert not running(marker)
+
+
+def test_a_cancelled_script_is_over_and_the_host_is_what_it_was(host: Host, repository: Repository) -> None:
+    marker = f"5{os.getpid()}"
+    publish(repository, "sleepy", {"%post": f"sleep {marker}"})
+    with unchanged(host):
+        process = subprocess.Popen(
+            host.command("pkg-add", "sleepy"), env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        wait_until(lambda: running(marker))
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "Cancelled" in stderr
+    assert host.last()["error"]["kind"] == "cancelled"
+    assert not running(marker)
+
+
+def test_a_killed_layer_takes_its_script_with_it_and_leaves_no_mount(host: Host, repository: Repository) -> None:
+    marker = f"6{os.getpid()}"
+    publish(repository, "sleepy", {"%post": f"sleep {marker}"})
+    with unchanged(host):
+        process = subprocess.Popen(host.command("pkg-add", "sleepy"), env=environment(), stderr=subprocess.DEVNULL)
+        wait_until(lambda: running(marker))
+        process.kill()
+        process.wait()
+        wait_until(lambda: not running(marker))
+    assert str(host.sysroot) not in Path("/proc/mounts").read_text()
+    host.ok("pkg-add", "foo")
+    left = [path for path in (host.repo / "extensions/layer").iterdir() if path.name.startswith("run-")]
+    assert left == []
+
+
+def test_removing_everything_harms_nothing_and_makes_no_layer(host: Host, repository: Repository) -> None:
+    publish(repository, "rmrf", {"%post": "rm -rf / 2>/dev/null; :"})
+    result = fails(host, "pkg-add", "rmrf")
+    assert "rmrf-1.0-1.noarch: %post removed /" in result.stderr
+    host.ok("pkg-add", "foo")
+    assert host.read(f"{RULES}/one") == "one\n"
+
+
+def test_without_bubblewrap_it_is_said_before_anything_is_done(
+    host: Host, repository: Repository, tmp_path: Path
+) -> None:
+    publish(repository, "scripted", {"%post": ":"})
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("unshare", "nsenter", "mount", "sh"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    with unchanged(host):
+        result = host.run("pkg-add", "scripted", check=1, env={"PATH": str(tools)})
+    assert "bwrap is not installed" in result.stderr
+    assert host.last()["outcome"] == "refused"
+    assert not (host.repo / "extensions/layer/pkgcache").exists()
+    host.run("pkg-add", "--scripts=refuse", "foo", check=0, env={"PATH": str(tools)})
+
+
+# The choice
+
+
+def test_a_dry_run_runs_nothing(host: Host, repository: Repository) -> None:
+    publish(repository, "scripted", {"%pre": "exit 1"})
+    with unchanged(host):
+        host.ok("pkg-add", "--dry-run", "scripted")
+    assert not (host.repo / "extensions/layer").exists()
+
+
+def test_download_only_runs_nothing(host: Host, repository: Repository) -> None:
+    publish(repository, "scripted", {"%pre": "exit 1"})
+    with unchanged(host):
+        host.ok("pkg-add", "--download-only", "scripted")
+
+
+@pytest.mark.parametrize(
+    "section",
+    ["%pre", "%post", "%posttrans", "%triggerin -- bash", "%filetriggerin -- /usr", "%transfiletriggerin -- /usr"],
+)
+def test_scripts_are_refused_by_name_where_asked_for(host: Host, repository: Repository, section: str) -> None:
+    publish(repository, "scripted", {section: "echo here"})
+    result = fails(host, "pkg-add", "--scripts=refuse", "scripted")
+    assert "scripted-1.0-1.noarch" in result.stderr
+    assert section.partition(" ")[0] in result.stderr
+    assert host.last()["outcome"] == "failed"
+
+
+def test_scripts_are_skipped_where_asked_for_and_that_is_another_layer(host: Host, repository: Repository) -> None:
+    publish(repository, "scripted", {"%post": "echo ran > /usr/share/ran"})
+    host.ok("pkg-add", "--scripts=skip", "scripted")
+    assert host.read("/usr/share/scripted") == "scripted\n"
+    assert not host.exists("/usr/share/ran")
+    skipped = host.commit_of()
+    started = host.json("show", "last")["events"][0]["payload"]
+    assert started["options"]["scripts"] == "skip"
+    host.ok("pkg-delete", "scripted")
+    host.ok("pkg-add", "scripted")
+    assert host.read("/usr/share/ran") == "ran\n"
+    assert host.commit_of() != skipped
+
+
+def test_a_layer_whose_scripts_were_skipped_is_rebuilt_as_it_was(host: Host, repository: Repository) -> None:
+    publish(repository, "scripted", {"%post": "echo ran > /usr/share/ran"})
+    host.ok("pkg-add", "--scripts=skip", "scripted")
+    skipped, number = host.commit_of(), host.last()["transaction"]
+    host.ok("pkg-delete", "scripted")
+    host.ok("pkg-add", "foo")
+    host.ok("pkg-delete", "foo")
+    for ref in [name for name in host.refs() if name.startswith("layer/key/")]:
+        subprocess.run(["ostree", "refs", f"--repo={host.repo}", "--delete", ref], check=True, capture_output=True)
+    host.admin("cleanup")
+    subprocess.run(["ostree", "prune", f"--repo={host.repo}", "--refs-only"], check=True, capture_output=True)
+    host.ok("rollback", str(number))
+    assert host.commit_of() == skipped
+
+
+def running(argument: str) -> bool:
+    """Whether a process has this word among its arguments."""
+    for process in Path("/proc").iterdir():
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0") if process.name.isdecimal() else []
+        except OSError:
+            continue
+        if words[:1] != [b""] and words[:1] and words[0].endswith(b"sleep") and argument.encode() in words:
+            return True
+    return False
+
+
+def wait_until(condition: object, seconds: float = 30) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
