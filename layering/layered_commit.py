@@ -25,6 +25,7 @@ from journal.events import Package  # noqa: E402
 from layering.commit_tree import CHUNK, read_text  # noqa: E402
 from layering.errors import BaseError, LayeringError  # noqa: E402
 from layering.graft import graft  # noqa: E402
+from layering.labels import UNLABELLED, Labels, with_label  # noqa: E402
 from layering.pkgcache import CachedPackage  # noqa: E402
 from layering.rpmdb import (  # noqa: E402
     checkout_rpmdb,
@@ -34,7 +35,7 @@ from layering.rpmdb import (  # noqa: E402
     package_list,
     rpmdb_directory,
 )
-from layering.trees import lookup  # noqa: E402
+from layering.trees import join, lookup  # noqa: E402
 
 FORMAT = 1
 """Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""
@@ -56,8 +57,8 @@ class Engine(msgspec.Struct, frozen=True):
 class LayerInputs(msgspec.Struct, frozen=True):
     """Everything that a layered commit is a function of.
 
-    base: commit checksum. packages: NEVRA and SHA-256 of the RPM. policy: checksum of the
-    SELinux policy, None for none.
+    base: commit checksum. packages: NEVRA and SHA-256 of the RPM. policy: checksum of the base's SELinux policy, None
+    for none; what packages make of it follows from them.
     """
 
     base: str
@@ -68,12 +69,17 @@ class LayerInputs(msgspec.Struct, frozen=True):
 
 
 class Composed(msgspec.Struct, frozen=True):
-    """A layered commit in the repository. notes: what was left out of it. reused: it was there already."""
+    """A layered commit in the repository.
+
+    notes: what was left out of it. reused: it was there already. policy: checksum of the SELinux policy that its files
+    are labelled with, None for none.
+    """
 
     commit: str
     key: str
     notes: tuple[str, ...] = ()
     reused: bool = False
+    policy: str | None = None
 
 
 class BaseFacts(msgspec.Struct, frozen=True):
@@ -131,7 +137,8 @@ def find_layer(repo: OSTree.Repo, key: str) -> Composed | None:
     if state != OSTree.RepoCommitState.NORMAL or _text(metadata, "layer.key") != key:
         return None
     notes = metadata.lookup_value("layer.notes", GLib.VariantType("as"))
-    return Composed(commit, key, tuple(notes.unpack() if notes else ()), reused=True)
+    policy = _text(metadata, "layer.policy")
+    return Composed(commit, key, tuple(notes.unpack() if notes else ()), reused=True, policy=policy)
 
 
 def base_facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
@@ -149,12 +156,19 @@ def base_facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
     return BaseFacts(commit, version, int(OSTree.commit_get_timestamp(variant)), release)
 
 
-def compose(repo: OSTree.Repo, inputs: LayerInputs, packages: Sequence[CachedPackage], scratch: Path) -> Composed:
+def compose(
+    repo: OSTree.Repo,
+    inputs: LayerInputs,
+    packages: Sequence[CachedPackage],
+    scratch: Path,
+    labels: Labels = UNLABELLED,
+) -> Composed:
     """Find the layered commit of these inputs, or write it, in one transaction of the repository.
 
     Args:
         packages: those that `inputs` names, from the cache.
         scratch: a directory to work in; what is made there is gone afterwards.
+        labels: those of the tree that comes out; the packages have to be labelled with them.
 
     Raises:
         FileConflict, ImportRefused: the packages can't be laid on this base.
@@ -167,13 +181,23 @@ def compose(repo: OSTree.Repo, inputs: LayerInputs, packages: Sequence[CachedPac
         return found
     if sorted((package.nevra, package.package.sha256) for package in packages) != sorted(inputs.packages):
         raise LayeringError("the packages to lay are not those that the layer key is made from")
+    if any(package.policy != labels.checksum for package in packages):
+        raise LayeringError("the packages to lay are not labelled with the policy of their tree")
     facts = base_facts(repo, inputs.base)
     if repo.load_commit(inputs.base)[2] != OSTree.RepoCommitState.NORMAL:
         raise BaseError(f"base commit {inputs.base} is only in part in the repository")
     repo.prepare_transaction()
     try:
         with tempfile.TemporaryDirectory(dir=scratch, prefix="layer-") as directory:
-            composed = _write(repo, inputs=inputs, key=key, facts=facts, packages=packages, scratch=Path(directory))
+            composed = _write(
+                repo,
+                inputs=inputs,
+                key=key,
+                facts=facts,
+                packages=packages,
+                scratch=Path(directory),
+                labels=labels,
+            )
         repo.commit_transaction()
     except GLib.Error as error:
         repo.abort_transaction()
@@ -192,6 +216,7 @@ def _write(
     facts: BaseFacts,
     packages: Sequence[CachedPackage],
     scratch: Path,
+    labels: Labels,
 ) -> Composed:
     untouched = scratch / "base"
 
@@ -203,20 +228,31 @@ def _write(
     timestamp = max([facts.timestamp, *(package.build_time for package in packages)])
     root = scratch / "root"
     checkout_rpmdb(repo, inputs.base, root)
-    grafted = graft(repo, inputs.base, packages, base_owner)
+    grafted = graft(repo, inputs.base, packages, base_owner, labels)
     install(root, [package.prefix for package in packages], timestamp)
-    _replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root))
+    _replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root), labels)
     metadata = _metadata(
-        repo, inputs=inputs, key=key, packages=packages, notes=grafted.notes, everything=package_list(root)
+        repo,
+        inputs=inputs,
+        key=key,
+        packages=packages,
+        notes=grafted.notes,
+        everything=package_list(root),
+        policy=labels.checksum,
     )
     _, tree = repo.write_mtree(grafted.tree)
     _, commit = repo.write_commit_with_time(inputs.base, "Layered commit", "", metadata, tree, timestamp)
     repo.transaction_set_ref(None, f"{KEY_PREFIX}/{key}", commit)
-    return Composed(commit, key, grafted.notes)
+    return Composed(commit, key, grafted.notes, policy=labels.checksum or None)
 
 
-def _replace_rpmdb(repo: OSTree.Repo, tree: OSTree.MutableTree, directory: str, files: Iterable[Path]) -> None:
-    """Put the database's files where the base has them, with the mode, owner and attributes they have there."""
+def _replace_rpmdb(
+    repo: OSTree.Repo, tree: OSTree.MutableTree, directory: str, files: Iterable[Path], labels: Labels
+) -> None:
+    """Put the database's files where the base has them, with the mode, owner and attributes they have there.
+
+    Their labels are the policy's own, where there is a policy.
+    """
     for name in directory.split("/"):
         tree = lookup(tree, name)
     for path in files:
@@ -225,6 +261,8 @@ def _replace_rpmdb(repo: OSTree.Repo, tree: OSTree.MutableTree, directory: str, 
         if isinstance(there, str):
             _, _, info, attributes = repo.load_file(there)
             uid, gid, mode = (info.get_attribute_uint32(f"unix::{key}") for key in ("uid", "gid", "mode"))
+        if labels.policy:
+            attributes = with_label(attributes, labels.label(join(directory, path.name), mode))
         writer = repo.write_regfile(None, uid, gid, mode, path.stat().st_size, attributes)
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
@@ -240,6 +278,7 @@ def _metadata(
     packages: Iterable[CachedPackage],
     notes: Sequence[str],
     everything: list[tuple[str, str, str, str, str]],
+    policy: str,
 ) -> GLib.Variant:
     """Ours under `layer.`, and all that rpm-ostree's and bootc's tools read from a client-side layer."""
     canonical = canonical_inputs(inputs)
@@ -260,6 +299,8 @@ def _metadata(
         "rpmostree.state-sha512": GLib.Variant("s", hashlib.sha512(canonical.encode()).hexdigest()),
     }
     _, base, _ = repo.load_commit(inputs.base)
+    if policy:
+        values["layer.policy"] = GLib.Variant("s", policy)
     for name in _OF_THE_BASE:
         if (value := base.get_child_value(0).lookup_value(name, None)) is not None:
             values[name] = value

@@ -15,10 +15,13 @@ from journal.events import Package, Payload, Request
 from journal.store import Journal
 from layering import base, layered_commit, nevra, plan
 from layering.errors import LayeringError, RepositoryError
+from layering.labels import Labels
 from layering.objects import CacheBroken
 from layering.pkgcache import CachedPackage, PackageCache
 from layering.plan import Goal
+from layering.policy import Policy, read_policy
 from layering.progress import Progress
+from layering.relabel import relabel
 from layering.resolver import LOCAL, Demand, Resolver, Universe
 from layering.rpmdb import checkout_rpmdb, installed
 from layering.sysroot import Sysroot
@@ -175,8 +178,9 @@ class Work:
             commit = decision.target.base_commit or ""
             files = self.resolver(self.repo, commit).download(missing, self.progress)
             self.progress.step("Importing packages", len(files))
+            labels = Labels(self._policy(commit))
             for package, path in files.items():
-                found[_same(missing, package)] = self.cache.import_rpm(path, package)
+                found[_same(missing, package)] = self.cache.import_rpm(path, package, labels)
                 if path.is_relative_to(self.metadata_cache):
                     path.unlink()  # all of it is in the package cache now
                 self.progress.advance(1)
@@ -198,7 +202,12 @@ class Work:
         target = msgspec.structs.replace(target, layered_commit=composed.commit, layer_key=composed.key)
         log.debug("layered", commit=composed.commit, key=composed.key, reused=composed.reused)
         engine = msgspec.json.encode(layered_commit.this_engine()).decode()
-        layer: dict[str, object] = {"reused": composed.reused, "notes": composed.notes, "engine": engine}
+        layer: dict[str, object] = {
+            "reused": composed.reused,
+            "notes": composed.notes,
+            "engine": engine,
+            "policy": composed.policy,
+        }
         return replace(decision, target=target, layer=layer, notes=(*decision.notes, *composed.notes))
 
     def restore(self, target: HostState, message: str) -> Decision:
@@ -235,8 +244,12 @@ class Work:
         cached = self.fetch(decision)
         packages = plan.as_recorded((each.package for each in cached), self.state.packages)
         target = msgspec.structs.replace(decision.target, packages=packages)
+        labels = Labels(read_policy(self.repo, target.base_commit or "", cached))
+        relabelled = relabel(self.cache, cached, labels)
         self.progress.step("Composing the layered commit")
-        return target, layered_commit.compose(self.repo, self._inputs(target), cached, self.scratch)
+        composed = layered_commit.compose(self.repo, self._inputs(target), relabelled.packages, self.scratch, labels)
+        # What was relabelled is the cache's affair: the commit's own notes are those of its inputs alone.
+        return target, msgspec.structs.replace(composed, notes=(*composed.notes, *relabelled.notes))
 
     def _rpmdb(self, repo: OSTree.Repo, base_commit: str) -> Path:
         """A directory that holds a copy of this base's rpmdb, and nothing else."""
@@ -256,7 +269,20 @@ class Work:
         return layered_commit.find_layer(self.repo, layered_commit.layer_key(self._inputs(target)))
 
     def _inputs(self, target: HostState) -> layered_commit.LayerInputs:
-        return layered_commit.layer_inputs(target.base_commit or "", target.packages)
+        policy = self._policy(target.base_commit or "")
+        return layered_commit.layer_inputs(
+            target.base_commit or "", target.packages, policy.checksum if policy else None
+        )
+
+    def _policy(self, base_commit: str) -> Policy | None:
+        """The SELinux policy of this base."""
+        if base_commit not in self._policies:
+            self._policies[base_commit] = read_policy(self.repo, base_commit)
+        return self._policies[base_commit]
+
+    @cached_property
+    def _policies(self) -> dict[str, Policy | None]:
+        return {}
 
     def _headers(self, packages: Iterable[Package]) -> dict[Package, Path]:
         """Of each of these packages that is in the cache, a file with its header and no payload."""
