@@ -178,7 +178,7 @@ class Work:
             commit = decision.target.base_commit or ""
             files = self.resolver(self.repo, commit).download(missing, self.progress)
             self.progress.step("Importing packages", len(files))
-            labels = Labels(self._policy(commit))
+            labels = Labels(self.policy(commit))
             for package, path in files.items():
                 found[_same(missing, package)] = self.cache.import_rpm(path, package, labels)
                 if path.is_relative_to(self.metadata_cache):
@@ -187,8 +187,15 @@ class Work:
         return [cached for cached in found.values() if cached]
 
     def commit(self, decision: Decision) -> Decision:
-        """The decision with its layered commit, found in the repository or composed."""
+        """The decision with its layered commit, found in the repository or composed.
+
+        Raises:
+            PolicyBroken: the tree has an SELinux policy that can't be used. Told even where nothing is to be labelled:
+                libostree crashes when it deploys a tree whose configuration names no policy.
+        """
         target = decision.target
+        if target.commit and target.commit != self.state.commit:
+            self.policy(target.commit)
         if target.layered_commit or not target.packages:
             return decision
         composed = self._found(target)
@@ -269,16 +276,20 @@ class Work:
         return layered_commit.find_layer(self.repo, layered_commit.layer_key(self._inputs(target)))
 
     def _inputs(self, target: HostState) -> layered_commit.LayerInputs:
-        policy = self._policy(target.base_commit or "")
+        policy = self.policy(target.base_commit or "")
         return layered_commit.layer_inputs(
             target.base_commit or "", target.packages, policy.checksum if policy else None
         )
 
-    def _policy(self, base_commit: str) -> Policy | None:
-        """The SELinux policy of this base."""
-        if base_commit not in self._policies:
-            self._policies[base_commit] = read_policy(self.repo, base_commit)
-        return self._policies[base_commit]
+    def policy(self, commit: str) -> Policy | None:
+        """The SELinux policy that a commit's tree carries, None for none.
+
+        Raises:
+            PolicyBroken: it can't be used.
+        """
+        if commit not in self._policies:
+            self._policies[commit] = read_policy(self.repo, commit)
+        return self._policies[commit]
 
     @cached_property
     def _policies(self) -> dict[str, Policy | None]:

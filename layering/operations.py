@@ -13,6 +13,7 @@ from journal.events import Package, Request
 from layering import base, plan
 from layering.errors import PackagesNotFound, ProvidedByBase, Refused, ResolveError
 from layering.host import Decide
+from layering.labels import Labels
 from layering.layers import Decision, Work
 from layering.plan import Goal, Policy
 from layering.resolver import LOCAL
@@ -180,5 +181,5 @@ def _request(work: Work, spec: str) -> Request:
     file = read_rpm(path)
     package = Package(file.nevra, file.sha256, LOCAL)
     if not work.cache.find(package):
-        work.cache.import_rpm(path, package)
+        work.cache.import_rpm(path, package, Labels(work.policy(work.state.base_commit or "")))
     return Request(file.nevra, file.sha256)

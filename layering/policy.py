@@ -110,7 +110,7 @@ def read_policy(repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage] 
     config = parse_config(text.decode(errors="replace")) if text is not None else Config()
     if not config.enabled:
         return None
-    tree = f"base commit {base}"
+    tree = f"commit {base}"
     name = config.type
     if name is None or "/" in name or name in {".", ".."}:
         said = "names no SELINUXTYPE" if name is None else f"names {name!r} as SELINUXTYPE"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree, ostree
-from tests.acceptance.checks import fails
+from tests.acceptance.checks import fails, same_deployments
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
 from tests.acceptance.policies import CONFIG, CONTEXTS, PLACE, context, label, policy
@@ -202,17 +202,36 @@ def test_contexts_that_a_package_brings_count_for_all_packages(host_with: HostWi
         ({"/usr/etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=\n"}, "names no SELINUXTYPE"),
         ({"/usr/etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=../x\n"}, "names '../x' as SELINUXTYPE"),
         ({"/usr/etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=mls\n"}, "/etc/selinux/mls/contexts/files"),
-        ({f"{PLACE}/{CONTEXTS}": "garbage\n"}, "The SELinux policy 'testing' of base commit"),
-        ({f"{PLACE}/{CONTEXTS}": "/usr/(( -- system_u:object_r:bin_t:s0\n"}, "The SELinux policy 'testing' of base"),
-        ({f"{PLACE}/{CONTEXTS}": ""}, "The SELinux policy 'testing' of base commit"),
+        ({f"{PLACE}/{CONTEXTS}": "garbage\n"}, "The SELinux policy 'testing' of commit"),
+        ({f"{PLACE}/{CONTEXTS}": "/usr/(( -- system_u:object_r:bin_t:s0\n"}, "The SELinux policy 'testing' of commit"),
+        ({f"{PLACE}/{CONTEXTS}": ""}, "The SELinux policy 'testing' of commit"),
     ],
     ids=["no type", "empty type", "path as type", "missing", "garbage", "bad pattern", "empty"],
 )
-def test_a_policy_that_cant_be_used_is_named_and_nothing_is_done(host_with: HostWith, files: Files, said: str) -> None:
-    host = host_with(files=files)
-    result = fails(host, "pkg-add", "tool")
+def test_a_policy_that_cant_be_used_is_named_and_nothing_is_deployed(
+    host_with: HostWith, base: BaseTree, files: Files, said: str
+) -> None:
+    host = host_with()
+    host.ok("pkg-add", "tool")
+    broken = base.with_files({**policy(), **files}).commit(BRANCH, "2")
+    with same_deployments(host):
+        result = host.run("upgrade", check=1)
     assert said in result.stderr
+    assert broken in result.stderr
     assert "can't be used" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert host.last()["error"]["kind"] == "policy-broken"
+    assert label(host, "/usr/bin/tool") == "bin_t"
+
+
+def test_a_policy_that_makes_libostree_crash_is_refused_for_a_bare_base_too(
+    host_with: HostWith, base: BaseTree
+) -> None:
+    host = host_with()
+    base.with_files({**policy(), "/usr/etc/selinux/config": "SELINUX=enforcing\n"}).commit(BRANCH, "2")
+    with same_deployments(host):
+        result = host.run("upgrade", check=1)
+    assert "names no SELINUXTYPE" in result.stderr
     assert host.last()["error"]["kind"] == "policy-broken"
 
 
