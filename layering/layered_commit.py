@@ -26,6 +26,7 @@ from layering.commit_tree import CHUNK, read_text  # noqa: E402
 from layering.errors import BaseError, LayeringError  # noqa: E402
 from layering.graft import graft  # noqa: E402
 from layering.labels import UNLABELLED, Labels, with_label  # noqa: E402
+from layering.layer_metadata import layer_metadata  # noqa: E402
 from layering.pkgcache import CachedPackage  # noqa: E402
 from layering.rpmdb import (  # noqa: E402
     checkout_rpmdb,
@@ -41,9 +42,6 @@ FORMAT = 1
 """Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""
 
 KEY_PREFIX = "layer/key"
-
-_CLIENT_LAYER_VERSION = 6  # of rpm-ostree's metadata, all of whose keys are below
-_OF_THE_BASE = ("ostree.bootable", "ostree.linux", "version")
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -231,9 +229,11 @@ def _write(
     grafted = graft(repo, inputs.base, packages, base_owner, labels)
     install(root, [package.prefix for package in packages], timestamp)
     _replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root), labels)
-    metadata = _metadata(
+    canonical = canonical_inputs(inputs)
+    metadata = layer_metadata(
         repo,
-        inputs=inputs,
+        inputs.base,
+        canonical,
         key=key,
         packages=packages,
         notes=grafted.notes,
@@ -268,50 +268,6 @@ def _replace_rpmdb(
             while chunk := file.read(CHUNK):
                 writer.write_all(chunk)
         tree.replace_file(path.name, writer.finish())
-
-
-def _metadata(
-    repo: OSTree.Repo,
-    *,
-    inputs: LayerInputs,
-    key: str,
-    packages: Iterable[CachedPackage],
-    notes: Sequence[str],
-    everything: list[tuple[str, str, str, str, str]],
-    policy: str,
-) -> GLib.Variant:
-    """Ours under `layer.`, and all that rpm-ostree's and bootc's tools read from a client-side layer."""
-    canonical = canonical_inputs(inputs)
-    names = sorted({package.nevra.rsplit("-", 2)[0] for package in packages})
-    values = {
-        "layer.base": GLib.Variant("s", inputs.base),
-        "layer.inputs": GLib.Variant("s", canonical),
-        "layer.key": GLib.Variant("s", key),
-        "layer.notes": GLib.Variant("as", list(notes)),
-        "rpmostree.clientlayer": GLib.Variant("b", True),
-        "rpmostree.clientlayer_version": GLib.Variant("u", _CLIENT_LAYER_VERSION),
-        "rpmostree.modules": GLib.Variant("as", []),
-        "rpmostree.packages": GLib.Variant("as", names),
-        "rpmostree.removed-base-packages": GLib.Variant("av", []),
-        "rpmostree.replaced-base-packages": GLib.Variant("a(vv)", []),
-        "rpmostree.replaced-base-remote-packages": GLib.Variant("a{sv}", {}),
-        "rpmostree.rpmdb.pkglist": _package_tuples(everything),
-        "rpmostree.state-sha512": GLib.Variant("s", hashlib.sha512(canonical.encode()).hexdigest()),
-    }
-    _, base, _ = repo.load_commit(inputs.base)
-    if policy:
-        values["layer.policy"] = GLib.Variant("s", policy)
-    for name in _OF_THE_BASE:
-        if (value := base.get_child_value(0).lookup_value(name, None)) is not None:
-            values[name] = value
-    return GLib.Variant("a{sv}", dict(sorted(values.items())))
-
-
-def _package_tuples(packages: Iterable[Iterable[str]]) -> GLib.Variant:
-    # By hand: PyGObject's own conversion looks at the type of each string anew, which for an image's packages adds up.
-    string = GLib.Variant.new_string
-    tuples = [GLib.Variant.new_tuple(*map(string, package)) for package in packages]
-    return GLib.Variant.new_array(GLib.VariantType("(sssss)"), tuples)
 
 
 def _text(metadata: GLib.Variant, key: str) -> str | None:
