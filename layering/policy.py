@@ -17,7 +17,7 @@ import gi
 import rpm
 
 gi.require_version("OSTree", "1.0")
-from gi.repository import Gio, OSTree  # noqa: E402
+from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.commit_tree import file_info, find_path, read_bytes  # noqa: E402
 from layering.errors import BaseError, ImportRefused  # noqa: E402
@@ -102,10 +102,19 @@ def read_policy(repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage] 
     Raises:
         PolicyBroken: the tree is configured for a policy that it does not have.
         PolicyModulesRefused: a package brings policy modules.
+        BaseError: the commit is not there or damaged.
     """
+    try:
+        return _read_policy(repo, base, packages)
+    except GLib.Error as error:
+        raise BaseError(f"The SELinux policy of commit {base} can't be read: {error.message}") from error
+
+
+def _read_policy(repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage]) -> Policy | None:
     packages = sorted(packages, key=lambda package: package.nevra)
     sources: list[tuple[Source, str]] = [((repo, base), place) for place in _PLACES]
-    sources += [((package.repo, package.commit), "usr/etc/selinux") for package in packages]
+    of_packages = _PLACES[1]
+    sources += [((each.repo, each.commit), of_packages) for each in packages if _has(each, of_packages)]
     text = _first(sources, "config")
     config = parse_config(text.decode(errors="replace")) if text is not None else Config()
     if not config.enabled:
@@ -125,6 +134,14 @@ def read_policy(repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage] 
     wanted = (_CONTEXTS, *_MORE_CONTEXTS, f"policy/policy.{binary}")
     found = {path: _first(sources, f"{name}/{path}") for path in wanted}
     return Policy(name, {path: content for path, content in found.items() if content is not None}, tree)
+
+
+def _has(package: CachedPackage, place: str) -> bool:
+    """Whether the package has anything there. One that is damaged is found out when it is laid, and imported again."""
+    try:
+        return find_path(package.repo, package.commit, place) is not None
+    except GLib.Error:
+        return False
 
 
 def _refuse_modules(package: CachedPackage) -> None:

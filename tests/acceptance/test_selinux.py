@@ -348,6 +348,21 @@ def test_the_same_layer_is_the_same_commit_whether_it_was_relabelled_or_imported
     assert notes_of(old) != notes_of(new) == []
 
 
+@pytest.mark.parametrize("with_policy", [True, False])
+def test_a_damaged_directory_in_the_cache_is_had_again(
+    host_with: HostWith, host: Host, base: BaseTree, repository: Repository, with_policy: bool
+) -> None:
+    host = host_with() if with_policy else host
+    host.ok("pkg-add", "tool")
+    for damaged in (cache_of(host) / "objects").glob("*/*.dirtree"):
+        damaged.unlink()
+    repository.build("another", files={"/usr/bin/another": "x\n"})
+    repository.publish()
+    host.ok("pkg-add", "another")
+    assert host.read("/usr/bin/tool") == "#!/bin/sh\n"
+    assert label(host, "/usr/bin/tool") == ("bin_t" if with_policy else None)
+
+
 def test_a_damaged_file_in_the_cache_is_not_given_a_new_name_by_relabelling(
     host_with: HostWith, base: BaseTree
 ) -> None:
@@ -374,6 +389,8 @@ def test_the_policy_is_journaled_and_in_the_commit(host_with: HostWith, base: Ba
     assert first is not None
     recorded = ostree("show", "--print-metadata-key=layer.policy", host.commit_of(), repo=host.repo)
     assert recorded.strip() == f"'{first}'"
+    inputs = ostree("show", "--print-metadata-key=layer.inputs", host.commit_of(), repo=host.repo)
+    assert f'"policy":"{first}"' in inputs
     base.with_files(policy(SHELL_TOOL)).commit(BRANCH, "2")
     host.ok("upgrade")
     assert policy_of(host) not in {first, None}
