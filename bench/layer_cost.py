@@ -41,7 +41,7 @@ PACKAGE_FILES = 50
 BIG_PACKAGE_FILES = 20_000
 SMALL = {f"usr/share/small/d{i % 5}/f{i}": f"{i}" for i in range(PACKAGE_FILES)}
 TIME = 1_700_000_000
-STEPS = ("checkout_rpmdb", "graft", "install", "_replace_rpmdb", "_metadata")
+STEPS = ("checkout_rpmdb", "graft", "install", "_replace_rpmdb", "layer_metadata")
 
 NOTHING: Mapping[str, str] = {}
 

@@ -67,7 +67,7 @@ def run(work: Path, repeat: int) -> None:
         inputs = layer_inputs(base, [cached.package], options={"run": f"{attempt}"})
         os.sync()  # both sync the file system: each its own, not what was left over
         with timed(times, "layered commit, base deployed"):
-            commit = compose(repo, inputs, [cached], work, {base: deployed}).commit
+            commit = compose(repo, inputs, [cached], work, deployed={base: deployed}).commit
         with timed(times, "checkout of the base, once"):
             base_checkout(repo, base)
         shutil.rmtree(Path(repo.get_path().get_path()) / "extensions/layer/base")

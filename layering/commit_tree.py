@@ -48,15 +48,21 @@ def find_path(repo: OSTree.Repo, commit: str, path: str) -> OSTree.RepoFile | No
 
 def read_text(repo: OSTree.Repo, commit: str, path: str) -> str | None:
     """The text of a small file in the commit, None where there is no such file."""
+    data = read_bytes(repo, commit, path)
+    return None if data is None else data.decode(errors="replace")
+
+
+def read_bytes(repo: OSTree.Repo, commit: str, path: str) -> bytes | None:
+    """The content of a small file in the commit, None where there is no such file."""
     file = find_path(repo, commit, path)
     info = file_info(file) if file is not None else None
     if file is None or info is None or info.get_file_type() != Gio.FileType.REGULAR:
         return None
     _, content, _, _ = repo.load_file(file.get_checksum())
-    data = b""
+    chunks = []
     while chunk := content.read_bytes(CHUNK).get_data():
-        data += chunk
-    return data.decode(errors="replace")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def file_info(file: Gio.File) -> Gio.FileInfo | None:

@@ -8,6 +8,7 @@ does not depend on the order in which packages are named.
 from __future__ import annotations
 
 import posixpath
+import stat
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from gi.repository import OSTree  # noqa: E402
 from layering.accounts import Accounts, accounts_of  # noqa: E402
 from layering.commit_tree import LINKS_AT_MOST  # noqa: E402
 from layering.errors import FileConflict, ImportRefused  # noqa: E402
+from layering.labels import UNLABELLED, Labels, path_in_policy, relabelled_for, with_label  # noqa: E402
 from layering.objects import link_target, same_file  # noqa: E402
 from layering.package_tree import PackageTree  # noqa: E402
 from layering.paths import OUTSIDE  # noqa: E402
 from layering.payload import Owner  # noqa: E402
 from layering.pkgcache import CachedPackage  # noqa: E402
 from layering.tmpfiles import below, top_of  # noqa: E402
-from layering.trees import IMPLIED_MODE, join, lookup, metadata_checksum  # noqa: E402
+from layering.trees import IMPLIED_MODE, join, lookup, metadata_checksum, relabelled_metadata  # noqa: E402
 
 _FILE = OSTree.ObjectType.FILE
 _TREE = OSTree.ObjectType.DIR_TREE
@@ -50,11 +52,14 @@ def graft(
     base: str,
     packages: Sequence[CachedPackage],
     base_owner: BaseOwner = lambda _: None,
+    labels: Labels = UNLABELLED,
     *,
     accounts: Accounts | None = None,
     provisional: bool = False,
 ) -> Grafted:
     """Lay the packages onto the base commit's tree, inside a transaction of the caller's.
+
+    The packages are labelled with `labels` by their own paths; what turns out to lie elsewhere is labelled for there.
 
     Args:
         accounts: the users and groups that the tree will know, where they are not the base's alone.
@@ -67,7 +72,7 @@ def graft(
         CacheBroken: a cached package is damaged.
     """
     ordered = sorted(packages, key=lambda package: package.nevra)
-    return _Graft(repo, base, ordered, base_owner, accounts=accounts, provisional=provisional).run()
+    return _Graft(repo, base, ordered, base_owner, labels, accounts=accounts, provisional=provisional).run()
 
 
 class _Graft:
@@ -77,11 +82,13 @@ class _Graft:
         base: str,
         packages: Iterable[CachedPackage],
         base_owner: BaseOwner,
+        labels: Labels,
         *,
         accounts: Accounts | None,
         provisional: bool,
     ) -> None:
         self.repo = repo
+        self.labels = labels
         self.base = base
         self.base_owner = base_owner
         self.root = OSTree.MutableTree.new_from_commit(repo, base)
@@ -130,7 +137,8 @@ class _Graft:
         name = path.rpartition("/")[2]
         here = join(real, name)
         there = None if here in self.aliases else lookup(tree, name)
-        if there is None and path not in layer.rewritten and here not in self.aliases:
+        as_it_is = path not in layer.rewritten and not self._lies_elsewhere(path, here)
+        if there is None and as_it_is and here not in self.aliases:
             self._attach(layer, path, tree, here)
             return
         if isinstance(there, str) and path not in layer.implied and self._laid_by(real, name):
@@ -162,10 +170,13 @@ class _Graft:
         if real not in self.made or path in layer.implied:
             return
         if owner := self._owner_of(layer, path):
-            metadata = metadata_checksum(self.repo, owner.mode, *self._numbers(layer, owner))
+            label = self.labels.label(real, stat.S_IFDIR | owner.mode)
+            metadata = metadata_checksum(self.repo, owner.mode, *self._numbers(layer, owner), label)
         else:
             metadata = layer.nodes[path].metadata
             layer.porter.bring(_META, metadata)
+            if self._lies_elsewhere(path, real):
+                metadata = relabelled_metadata(self.repo, metadata, self.labels, real)
         before, nevra = self.made[real]
         if nevra is not None and before != metadata:
             raise FileConflict(
@@ -180,6 +191,8 @@ class _Graft:
             checksum = layer.porter.own(checksum, *self._numbers(layer, owner), owner.mode)
         else:
             layer.porter.bring(_FILE, checksum)
+        if self._lies_elsewhere(path, join(real, name)):
+            checksum = relabelled_for(self.repo, checksum, self.labels, join(real, name))
         there = lookup(tree, name)
         if there is None:
             tree.replace_file(name, checksum)
@@ -246,7 +259,8 @@ class _Graft:
 
     def _make(self, tree: OSTree.MutableTree, real: str) -> OSTree.MutableTree:
         _, made = tree.ensure_dir(real.rpartition("/")[2])
-        metadata = metadata_checksum(self.repo, IMPLIED_MODE)
+        label = self.labels.label(real, stat.S_IFDIR | IMPLIED_MODE)
+        metadata = metadata_checksum(self.repo, IMPLIED_MODE, label=label)
         made.set_metadata_checksum(metadata)
         self.made[real] = (metadata, None)
         return made
@@ -261,9 +275,11 @@ class _Graft:
                 fragments[name].update(map(self._through_links, layer.package.attributes.tmpfiles))
                 by_name[name] = layer
         for name, lines in sorted(fragments.items()):
-            tree, _ = self._resolve(by_name[name], "usr/lib/tmpfiles.d")
+            tree, real = self._resolve(by_name[name], "usr/lib/tmpfiles.d")
             data = "".join(f"{line}\n" for line in sorted(lines)).encode()
-            checksum = self.repo.write_regfile_inline(None, 0, 0, 0o100644, None, data)
+            mode = stat.S_IFREG | 0o644
+            attributes = with_label(None, self.labels.label(join(real, f"pkg-{name}.conf"), mode))
+            checksum = self.repo.write_regfile_inline(None, 0, 0, mode, attributes, data)
             there = lookup(tree, f"pkg-{name}.conf")
             taken = there is not None and there != checksum
             tree.replace_file(f"pkg-{name}-layer.conf" if taken else f"pkg-{name}.conf", checksum)
@@ -284,6 +300,10 @@ class _Graft:
         if owner and self.provisional and not self._known().has(owner.user, owner.group):
             return None
         return owner
+
+    def _lies_elsewhere(self, path: str, real: str) -> bool:
+        """Whether a package's path, through a link, leads to where another label may be due."""
+        return self.labels.policy is not None and path_in_policy(path) != path_in_policy(real)
 
     def _numbers(self, layer: PackageTree, owner: Owner) -> tuple[int, int]:
         nevra = layer.package.nevra

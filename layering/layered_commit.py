@@ -26,6 +26,8 @@ from layering.base_scripts import base_of  # noqa: E402
 from layering.commit_tree import CHUNK, read_text  # noqa: E402
 from layering.errors import BaseError, LayeringError, ScriptsRefused  # noqa: E402
 from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
+from layering.labels import UNLABELLED, Labels, with_label  # noqa: E402
+from layering.layer_metadata import layer_metadata  # noqa: E402
 from layering.pkgcache import CachedPackage  # noqa: E402
 from layering.rpmdb import (  # noqa: E402
     checkout_rpmdb,
@@ -37,18 +39,15 @@ from layering.rpmdb import (  # noqa: E402
 )
 from layering.scripted import Ground, graft_and_run  # noqa: E402
 from layering.scripts import Plan, in_order, plan_scripts  # noqa: E402
-from layering.trees import lookup  # noqa: E402
+from layering.trees import join, lookup  # noqa: E402
 
-FORMAT = 2
+FORMAT = 3
 """Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""
 
 KEY_PREFIX = "layer/key"
 
 SCRIPTS = "scripts"
 """The option that says what becomes of scripts: run (the default, not written down), refuse or skip."""
-
-_CLIENT_LAYER_VERSION = 6  # of rpm-ostree's metadata, all of whose keys are below
-_OF_THE_BASE = ("ostree.bootable", "ostree.linux", "version")
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -62,8 +61,8 @@ class Engine(msgspec.Struct, frozen=True):
 class LayerInputs(msgspec.Struct, frozen=True):
     """Everything that a layered commit is a function of.
 
-    base: commit checksum. packages: NEVRA and SHA-256 of the RPM. policy: checksum of the
-    SELinux policy, None for none.
+    base: commit checksum. packages: NEVRA and SHA-256 of the RPM. policy: checksum of the base's SELinux policy, None
+    for none; what packages make of it follows from them.
     """
 
     base: str
@@ -74,12 +73,17 @@ class LayerInputs(msgspec.Struct, frozen=True):
 
 
 class Composed(msgspec.Struct, frozen=True):
-    """A layered commit in the repository. notes: what was left out of it. reused: it was there already."""
+    """A layered commit in the repository.
+
+    notes: what was left out of it. reused: it was there already. policy: checksum of the SELinux policy that its files
+    are labelled with, None for none.
+    """
 
     commit: str
     key: str
     notes: tuple[str, ...] = ()
     reused: bool = False
+    policy: str | None = None
 
 
 class BaseFacts(msgspec.Struct, frozen=True):
@@ -137,7 +141,8 @@ def find_layer(repo: OSTree.Repo, key: str) -> Composed | None:
     if state != OSTree.RepoCommitState.NORMAL or _text(metadata, "layer.key") != key:
         return None
     notes = metadata.lookup_value("layer.notes", GLib.VariantType("as"))
-    return Composed(commit, key, tuple(notes.unpack() if notes else ()), reused=True)
+    policy = _text(metadata, "layer.policy")
+    return Composed(commit, key, tuple(notes.unpack() if notes else ()), reused=True, policy=policy)
 
 
 def base_facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
@@ -160,7 +165,9 @@ def compose(
     inputs: LayerInputs,
     packages: Sequence[CachedPackage],
     scratch: Path,
+    *,
     deployed: Mapping[str, Path] | None = None,
+    labels: Labels = UNLABELLED,
 ) -> Composed:
     """Find the layered commit of these inputs, or write it; until it is whole only objects were added.
 
@@ -168,6 +175,7 @@ def compose(
         packages: those that `inputs` names, from the cache.
         scratch: a directory to work in; what is made there is gone afterwards.
         deployed: directories of deployments, by their commit: where the base is on disk already.
+        labels: those of the tree that comes out; the packages have to be labelled with them.
 
     Raises:
         ScriptFailed: a script of a package failed. ScriptsUnavailable: there are some, and they can't be run here.
@@ -182,6 +190,8 @@ def compose(
         return found
     if sorted((package.nevra, package.package.sha256) for package in packages) != sorted(inputs.packages):
         raise LayeringError("the packages to lay are not those that the layer key is made from")
+    if any(package.policy != labels.checksum for package in packages):
+        raise LayeringError("the packages to lay are not labelled with the policy of their tree")
     facts = base_facts(repo, inputs.base)
     if repo.load_commit(inputs.base)[2] != OSTree.RepoCommitState.NORMAL:
         raise BaseError(f"base commit {inputs.base} is only in part in the repository")
@@ -189,7 +199,9 @@ def compose(
     try:
         with tempfile.TemporaryDirectory(dir=scratch, prefix="layer-") as directory:
             ground = Ground(Path(directory), deployed or {})
-            composed = _write(repo, inputs=inputs, key=key, facts=facts, packages=packages, ground=ground)
+            composed = _write(
+                repo, inputs=inputs, key=key, facts=facts, packages=packages, ground=ground, labels=labels
+            )
         repo.commit_transaction()
     except (GLib.Error, OSError) as error:
         repo.abort_transaction()
@@ -209,6 +221,7 @@ def _write(
     facts: BaseFacts,
     packages: Sequence[CachedPackage],
     ground: Ground,
+    labels: Labels,
 ) -> Composed:
     scratch = ground.scratch
     untouched = scratch / "base"
@@ -222,16 +235,26 @@ def _write(
     root = scratch / "root"
     checkout_rpmdb(repo, inputs.base, root)
     plan = _plan(root, packages, inputs.options)
-    grafted = _graft(repo, inputs.base, packages, base_owner, plan=plan, ground=ground, timestamp=timestamp)
+    grafted = _graft(
+        repo, inputs.base, packages, base_owner, plan=plan, ground=ground, timestamp=timestamp, labels=labels
+    )
     install(root, [package.prefix for package in packages], timestamp)
-    _replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root))
-    metadata = _metadata(
-        repo, inputs=inputs, key=key, packages=packages, notes=grafted.notes, everything=package_list(root)
+    _replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root), labels)
+    canonical = canonical_inputs(inputs)
+    metadata = layer_metadata(
+        repo,
+        inputs.base,
+        canonical,
+        key=key,
+        packages=packages,
+        notes=grafted.notes,
+        everything=package_list(root),
+        policy=labels.checksum,
     )
     _, tree = repo.write_mtree(grafted.tree)
     _, commit = repo.write_commit_with_time(inputs.base, "Layered commit", "", metadata, tree, timestamp)
     repo.transaction_set_ref(None, f"{KEY_PREFIX}/{key}", commit)
-    return Composed(commit, key, grafted.notes)
+    return Composed(commit, key, grafted.notes, policy=labels.checksum or None)
 
 
 def _plan(root: Path, packages: Sequence[CachedPackage], options: Mapping[str, str]) -> Plan:
@@ -254,17 +277,25 @@ def _graft(
     plan: Plan,
     ground: Ground,
     timestamp: int,
+    labels: Labels,
 ) -> Grafted:
     if not plan:
-        return graft(repo, base, packages, base_owner)
+        return graft(repo, base, packages, base_owner, labels)
     # The scripts run outside of any transaction.
     repo.abort_transaction()
     rpmdb = rpmdb_directory(repo, base)
-    return graft_and_run(repo, base, packages, base_owner, plan=plan, ground=ground, rpmdb=rpmdb, timestamp=timestamp)
+    return graft_and_run(
+        repo, base, packages, base_owner, plan=plan, ground=ground, rpmdb=rpmdb, timestamp=timestamp, labels=labels
+    )
 
 
-def _replace_rpmdb(repo: OSTree.Repo, tree: OSTree.MutableTree, directory: str, files: Iterable[Path]) -> None:
-    """Put the database's files where the base has them, with the mode, owner and attributes they have there."""
+def _replace_rpmdb(
+    repo: OSTree.Repo, tree: OSTree.MutableTree, directory: str, files: Iterable[Path], labels: Labels
+) -> None:
+    """Put the database's files where the base has them, with the mode, owner and attributes they have there.
+
+    Their labels are the policy's own, where there is a policy.
+    """
     for name in directory.split("/"):
         tree = lookup(tree, name)
     for path in files:
@@ -273,52 +304,13 @@ def _replace_rpmdb(repo: OSTree.Repo, tree: OSTree.MutableTree, directory: str, 
         if isinstance(there, str):
             _, _, info, attributes = repo.load_file(there)
             uid, gid, mode = (info.get_attribute_uint32(f"unix::{key}") for key in ("uid", "gid", "mode"))
+        if labels.policy:
+            attributes = with_label(attributes, labels.label(join(directory, path.name), mode))
         writer = repo.write_regfile(None, uid, gid, mode, path.stat().st_size, attributes)
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 writer.write_all(chunk)
         tree.replace_file(path.name, writer.finish())
-
-
-def _metadata(
-    repo: OSTree.Repo,
-    *,
-    inputs: LayerInputs,
-    key: str,
-    packages: Iterable[CachedPackage],
-    notes: Sequence[str],
-    everything: list[tuple[str, str, str, str, str]],
-) -> GLib.Variant:
-    """Ours under `layer.`, and all that rpm-ostree's and bootc's tools read from a client-side layer."""
-    canonical = canonical_inputs(inputs)
-    names = sorted({package.nevra.rsplit("-", 2)[0] for package in packages})
-    values = {
-        "layer.base": GLib.Variant("s", inputs.base),
-        "layer.inputs": GLib.Variant("s", canonical),
-        "layer.key": GLib.Variant("s", key),
-        "layer.notes": GLib.Variant("as", list(notes)),
-        "rpmostree.clientlayer": GLib.Variant("b", True),
-        "rpmostree.clientlayer_version": GLib.Variant("u", _CLIENT_LAYER_VERSION),
-        "rpmostree.modules": GLib.Variant("as", []),
-        "rpmostree.packages": GLib.Variant("as", names),
-        "rpmostree.removed-base-packages": GLib.Variant("av", []),
-        "rpmostree.replaced-base-packages": GLib.Variant("a(vv)", []),
-        "rpmostree.replaced-base-remote-packages": GLib.Variant("a{sv}", {}),
-        "rpmostree.rpmdb.pkglist": _package_tuples(everything),
-        "rpmostree.state-sha512": GLib.Variant("s", hashlib.sha512(canonical.encode()).hexdigest()),
-    }
-    _, base, _ = repo.load_commit(inputs.base)
-    for name in _OF_THE_BASE:
-        if (value := base.get_child_value(0).lookup_value(name, None)) is not None:
-            values[name] = value
-    return GLib.Variant("a{sv}", dict(sorted(values.items())))
-
-
-def _package_tuples(packages: Iterable[Iterable[str]]) -> GLib.Variant:
-    # By hand: PyGObject's own conversion looks at the type of each string anew, which for an image's packages adds up.
-    string = GLib.Variant.new_string
-    tuples = [GLib.Variant.new_tuple(*map(string, package)) for package in packages]
-    return GLib.Variant.new_array(GLib.VariantType("(sssss)"), tuples)
 
 
 def _text(metadata: GLib.Variant, key: str) -> str | None:

@@ -14,12 +14,15 @@ from journal.events import Package, Payload, Request
 from journal.store import Journal
 from layering import base, layered_commit, nevra, plan
 from layering.errors import LayeringError, RepositoryError, ScriptsRefused
+from layering.labels import Labels
 from layering.local_rpms import LocalRpms
 from layering.logs import log
 from layering.objects import CacheBroken
 from layering.pkgcache import CachedPackage, PackageCache
 from layering.plan import Goal
+from layering.policy import Policy, read_policy
 from layering.progress import Progress
+from layering.relabel import relabel
 from layering.resolver import LOCAL, Demand, Resolver, Universe
 from layering.rpmdb import checkout_rpmdb, installed
 from layering.sysroot import Sysroot
@@ -192,8 +195,9 @@ class Work:
             commit = decision.target.base_commit or ""
             files = self.resolver(self.repo, commit).download(missing, self.progress)
             self.progress.step("Importing packages", len(files))
+            labels = Labels(self.policy(commit))
             for package, path in files.items():
-                found[_same(missing, package)] = self.cache.import_rpm(path, package)
+                found[_same(missing, package)] = self.cache.import_rpm(path, package, labels)
                 if path.is_relative_to(self.metadata_cache):
                     path.unlink()  # all of it is in the package cache now
                 self.progress.advance(1)
@@ -203,9 +207,16 @@ class Work:
         return everything
 
     def commit(self, decision: Decision) -> Decision:
-        """The decision with its layered commit, found in the repository or composed."""
+        """The decision with its layered commit, found in the repository or composed.
+
+        Raises:
+            PolicyBroken: the tree has an SELinux policy that can't be used. Told even where nothing is to be labelled:
+                libostree crashes when it deploys a tree whose configuration names no policy.
+        """
         target = decision.target
         self.local.hold((*target.requested, *target.absorbed))
+        if target.commit and target.commit != self.state.commit:
+            self.policy(target.commit)
         if target.layered_commit or not target.packages:
             return decision
         composed = self._found(target)
@@ -214,7 +225,12 @@ class Work:
         target = msgspec.structs.replace(target, layered_commit=composed.commit, layer_key=composed.key)
         log.debug("layered", commit=composed.commit, key=composed.key, reused=composed.reused)
         engine = msgspec.json.encode(layered_commit.this_engine()).decode()
-        layer: dict[str, object] = {"reused": composed.reused, "notes": composed.notes, "engine": engine}
+        layer: dict[str, object] = {
+            "reused": composed.reused,
+            "notes": composed.notes,
+            "engine": engine,
+            "policy": composed.policy,
+        }
         return replace(decision, target=target, layer=layer, notes=(*decision.notes, *composed.notes))
 
     def restore(self, target: HostState, message: str) -> Decision:
@@ -256,16 +272,23 @@ class Work:
             cached = self.fetch(decision)
             packages = plan.as_recorded((each.package for each in cached), self.state.packages)
             target = msgspec.structs.replace(decision.target, packages=packages)
-            self.progress.step("Composing the layered commit")
             inputs = self._inputs(target)
             try:
-                return target, layered_commit.compose(self.repo, inputs, cached, self.scratch, deployed)
+                labels = Labels(read_policy(self.repo, target.base_commit or "", cached))
+                relabelled = relabel(self.cache, cached, labels)
+                self.progress.step("Composing the layered commit")
+                composed = layered_commit.compose(
+                    self.repo, inputs, relabelled.packages, self.scratch, deployed=deployed, labels=labels
+                )
             except CacheBroken as broken:
                 # What was damaged is gone from the cache now: have it again, each package once.
                 if broken.package.nevra in damaged:
                     raise
                 damaged.add(broken.package.nevra)
                 log.warning("package cache damaged", package=broken.package.nevra)
+            else:
+                # What was relabelled is the cache's affair: the commit's own notes are those of its inputs alone.
+                return target, msgspec.structs.replace(composed, notes=(*composed.notes, *relabelled.notes))
 
     def _require_sandbox(self, packages: Iterable[Package]) -> None:
         """Where scripts may have to run and can't, say so before anything is downloaded."""
@@ -297,7 +320,10 @@ class Work:
 
     def _inputs(self, target: HostState) -> layered_commit.LayerInputs:
         options = {} if self.scripts == "run" else {layered_commit.SCRIPTS: self.scripts}
-        return layered_commit.layer_inputs(target.base_commit or "", target.packages, options=options)
+        policy = self.policy(target.base_commit or "")
+        return layered_commit.layer_inputs(
+            target.base_commit or "", target.packages, policy.checksum if policy else None, options
+        )
 
     def _as_recorded(self, target: HostState) -> str:
         """What became of scripts in a layer that is to be built again, by its key."""
@@ -306,6 +332,20 @@ class Work:
             if key == target.layer_key:
                 return scripts
         return self.scripts  # another engine's
+
+    def policy(self, commit: str) -> Policy | None:
+        """The SELinux policy that a commit's tree carries, None for none.
+
+        Raises:
+            PolicyBroken: it can't be used.
+        """
+        if commit not in self._policies:
+            self._policies[commit] = read_policy(self.repo, commit)
+        return self._policies[commit]
+
+    @cached_property
+    def _policies(self) -> dict[str, Policy | None]:
+        return {}
 
     def _headers(self, packages: Iterable[Package]) -> dict[Package, Path]:
         """Of each of these packages that is in the cache, a file with its header and no payload."""

@@ -63,6 +63,8 @@ class Porter:
             for gone, name in ((kind, checksum), (OSTree.ObjectType.COMMIT, self.package.commit)):
                 if cache.has_object(gone, name)[1]:
                     cache.delete_object(gone, name)
+            # Its other commits, labelled with other policies, share most of their objects with this one.
+            cache.set_ref_immediate(None, self.package.ref, None, None)
             raise CacheBroken(self.package, error.message) from error
 
     def own(self, checksum: str, uid: int, gid: int, mode: int) -> str:

@@ -4,6 +4,7 @@ librpm walks the archive (any compression, stripped cpio), libostree writes the 
 memory. Modes, links and capabilities are as in the header. Owners are names there, and only the tree that the package
 is laid on knows their numbers: objects are written as root's, and what is not root's is remembered. Such files are
 kept without their setuid and setgid bits until then: never is there a setuid file of the wrong owner.
+SELinux labels are given here as well, each name of a hardlinked file its own.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gi.repository import GLib, OSTree  # noqa: E402
 from layering.capabilities import ATTRIBUTE, capability_attribute  # noqa: E402
 from layering.commit_tree import CHUNK  # noqa: E402
 from layering.errors import ImportRefused  # noqa: E402
+from layering.labels import UNLABELLED, Labels, relabelled, with_label  # noqa: E402
 from layering.librpm import captured_log  # noqa: E402
 from layering.paths import Entry, Kind, Placement, place, refuse_kernel  # noqa: E402
 from layering.rpmfile import DIGESTS, RpmFile  # noqa: E402
@@ -31,6 +33,7 @@ from layering.trees import Directory  # noqa: E402
 
 _INLINE = 1 << 18  # bytes; larger files are streamed
 _PERMISSIONS = 0o7777
+_PERMISSIONS_OF_LINKS = 0o777
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 _KINDS = {stat.S_IFREG: Kind.REGULAR, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
 
@@ -58,7 +61,9 @@ class Attributes(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def import_payload(repo: OSTree.Repo, package: RpmFile) -> tuple[OSTree.RepoFile, Attributes]:
+def import_payload(
+    repo: OSTree.Repo, package: RpmFile, labels: Labels = UNLABELLED
+) -> tuple[OSTree.RepoFile, Attributes]:
     """Write the package's files as objects and return its tree, inside a transaction of the caller's.
 
     Raises:
@@ -66,7 +71,7 @@ def import_payload(repo: OSTree.Repo, package: RpmFile) -> tuple[OSTree.RepoFile
     """
     header = package.header
     refuse_kernel(_names(package), header[rpm.RPMTAG_PROVIDENAME] or (), package.nevra)
-    reading = _Import(repo, package)
+    reading = _Import(repo, package, labels)
     with captured_log() as log:
         try:
             for archive, file in _walk(package):
@@ -83,8 +88,9 @@ def import_payload(repo: OSTree.Repo, package: RpmFile) -> tuple[OSTree.RepoFile
 class _Import:
     """One package on its way into the repository."""
 
-    def __init__(self, repo: OSTree.Repo, package: RpmFile) -> None:
+    def __init__(self, repo: OSTree.Repo, package: RpmFile, labels: Labels) -> None:
         self.repo = repo
+        self.labels = labels
         self.nevra = package.nevra
         header = package.header
         self.algorithm = DIGESTS.get(header[rpm.RPMTAG_FILEDIGESTALGO] or 1)
@@ -132,7 +138,7 @@ class _Import:
             tmpfiles=tuple(line.render() for line in lines),
             notes=tuple(self.notes),
         )
-        return self.root.write(self.repo), attributes
+        return self.root.write(self.repo, self.labels), attributes
 
     def _directory(self, entry: Entry, path: str) -> None:
         mode = self._own(entry, path)
@@ -141,7 +147,8 @@ class _Import:
     def _symlink(self, entry: Entry, placement: Placement) -> None:
         assert placement.path is not None  # noqa: S101 - the caller has looked
         self._own(entry, placement.path)
-        checksum = self.repo.write_symlink(None, 0, 0, None, placement.target)
+        attributes = with_label(None, self.labels.label(placement.path, stat.S_IFLNK | _PERMISSIONS_OF_LINKS))
+        checksum = self.repo.write_symlink(None, 0, 0, attributes, placement.target)
         self.root.put(placement.path, checksum, self.nevra, link=True)
 
     def _regular(self, archive: Any, file: Any, entry: Entry, path: str | None) -> None:
@@ -164,20 +171,22 @@ class _Import:
         modes = {self._own(entry, path) for entry, path in names}
         if len(modes) > 1:
             raise ImportRefused(f"{self.nevra}: {file.name} is hardlinked under different owners or modes")
-        mode = modes.pop()
-        attributes = self._capabilities(file)
+        mode = stat.S_IFREG | modes.pop()
+        label = self.labels.label(names[0][1], mode)
+        attributes = with_label(self._capabilities(file), label)
         if file.size <= _INLINE:
             data = b"".join(self._read(archive, file))
-            checksum = self.repo.write_regfile_inline(None, 0, 0, stat.S_IFREG | mode, attributes, data)
+            checksum = self.repo.write_regfile_inline(None, 0, 0, mode, attributes, data)
             if any(path.startswith("usr/lib/tmpfiles.d/") for _, path in names):
                 self.own_tmpfiles |= paths_of(data.decode(errors="replace"))
         else:
-            writer = self.repo.write_regfile(None, 0, 0, stat.S_IFREG | mode, file.size, attributes)
+            writer = self.repo.write_regfile(None, 0, 0, mode, file.size, attributes)
             for chunk in self._read(archive, file):
                 writer.write_all(chunk)
             checksum = writer.finish()
         for _, path in names:
-            self.root.put(path, checksum, self.nevra)
+            named = relabelled(self.repo, checksum, self.labels.label(path, mode)) if len(names) > 1 else checksum
+            self.root.put(path, named, self.nevra)
 
     def _read(self, archive: Any, file: Any) -> Iterator[bytes]:
         """The content, which is to be as long as the header says and to have its digest."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +24,14 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from journal.events import Package  # noqa: E402
 from layering.errors import ChecksumMismatch, LayeringError  # noqa: E402
+from layering.labels import UNLABELLED, Labels  # noqa: E402
 from layering.payload import Attributes, import_payload  # noqa: E402
 from layering.rpmfile import RpmFile, header_of, read_rpm  # noqa: E402
 
 REF_PREFIX = "layer/pkg"
+KEPT = 3
+"""How many commits of a package are kept, each labelled with another SELinux policy."""
+
 _DIRECTORY = Path("ostree/repo/extensions/layer/pkgcache")
 _PLAIN = re.compile(rb"[A-Za-z0-9.-]")
 
@@ -62,6 +67,11 @@ class CachedPackage:
     @property
     def nevra(self) -> str:
         return self.package.nevra
+
+    @property
+    def ref(self) -> str:
+        """Its branch in the cache."""
+        return f"{REF_PREFIX}/{branch_of(self.nevra)}/{self.package.sha256}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -120,8 +130,10 @@ class PackageCache:
         found = (self._load(ref, package) for ref in sorted(refs))
         return next((cached for cached in found if cached is not None), None)
 
-    def import_rpm(self, path: Path, package: Package) -> CachedPackage:
+    def import_rpm(self, path: Path, package: Package, labels: Labels = UNLABELLED) -> CachedPackage:
         """Import an RPM, unless it is there already. `package` says what is expected, and where it came from.
+
+        labels: that its files get; one that is there already keeps those that it has.
 
         Raises:
             ChecksumMismatch: it is another package than the one that is named.
@@ -135,7 +147,7 @@ class PackageCache:
             raise ChecksumMismatch(f"{path}: SHA-256 of {read.nevra} is {read.sha256}, not {package.sha256}")
         known = msgspec.structs.replace(package, sha256=read.sha256)
         try:
-            return self.find(known) or self._import(read, known)
+            return self.find(known) or self._import(read, known, labels)
         except (GLib.Error, OSError) as error:
             reason = error.message if isinstance(error, GLib.Error) else error
             raise LayeringError(f"{read.nevra} could not be imported into the package cache: {reason}") from error
@@ -163,8 +175,52 @@ class PackageCache:
 
     def forget(self, package: CachedPackage) -> None:
         """Drop a package; its objects go with the next `retain`."""
-        branch = f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.package.sha256}"
-        self._repo.set_ref_immediate(None, branch, None, None)
+        self._repo.set_ref_immediate(None, package.ref, None, None)
+
+    def labelled(self, package: CachedPackage) -> list[CachedPackage]:
+        """The package as it is kept, under one SELinux policy each, the newest first."""
+        _, commit = self._repo.resolve_rev(package.ref, True)
+        found: list[CachedPackage] = []
+        while commit is not None and len(found) < KEPT:
+            try:
+                _, variant, _ = self._repo.load_commit(commit)
+            except GLib.Error:
+                break
+            found.append(CachedPackage(package.package, commit, self._repo))
+            commit = OSTree.commit_get_parent(variant)
+        return found
+
+    @contextmanager
+    def writing(self) -> Iterator[OSTree.Repo]:
+        """A transaction of the cache's repository, in which `add_labelled` may be called. All of it or nothing.
+
+        What is older than the commits of a package that are to be kept goes at the end.
+
+        Raises:
+            LayeringError: the cache can't be written.
+        """
+        self._repo.prepare_transaction()
+        try:
+            yield self._repo
+            self._repo.commit_transaction()
+        except GLib.Error as error:
+            self._repo.abort_transaction()
+            raise LayeringError(f"the package cache can't be written: {error.message}") from error
+        except BaseException:
+            self._repo.abort_transaction()
+            raise
+        self._prune()
+
+    def add_labelled(self, package: CachedPackage, root: OSTree.RepoFile, policy: str) -> CachedPackage:
+        """Commit the package's tree, labelled with the policy of this checksum, as the newest of its branch."""
+        _, variant = self._repo.load_variant(OSTree.ObjectType.COMMIT, package.commit)
+        metadata = GLib.VariantDict.new(variant.get_child_value(0))
+        metadata.insert_value("layer.policy", GLib.Variant("s", policy))
+        _, commit = self._repo.write_commit_with_time(
+            package.commit, package.nevra, "", metadata.end(), root, package.build_time
+        )
+        self._repo.transaction_set_ref(None, package.ref, commit)
+        return CachedPackage(package.package, commit, self._repo)
 
     def beyond(self, keep: Collection[Package]) -> list[Package]:
         """What is in the cache and not among those to keep (by NEVRA and checksum)."""
@@ -179,7 +235,11 @@ class PackageCache:
         _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
         for ref in set(refs) - kept:
             self._repo.set_ref_immediate(None, ref, None, None)
-        _, _, objects, freed = self._repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0)
+        return self._prune()
+
+    def _prune(self) -> tuple[int, int]:
+        """How many objects and bytes went with what no branch holds any more."""
+        _, _, objects, freed = self._repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, KEPT - 1)
         return int(objects), int(freed)
 
     @cached_property
@@ -219,17 +279,17 @@ class PackageCache:
         )
         return CachedPackage(package, commit, repo)
 
-    def _import(self, read: RpmFile, package: Package) -> CachedPackage:
+    def _import(self, read: RpmFile, package: Package, labels: Labels) -> CachedPackage:
         repo = self._repo
         repo.prepare_transaction()
         try:
-            root, attributes = import_payload(repo, read)
+            root, attributes = import_payload(repo, read, labels)
             metadata = {
                 "layer.nevra": GLib.Variant("s", read.nevra),
                 "layer.sha256": GLib.Variant("s", read.sha256),
                 "layer.repository": GLib.Variant("s", package.repository or ""),
                 "layer.signed-by": GLib.Variant("s", package.signed_by or ""),
-                "layer.policy": GLib.Variant("s", ""),
+                "layer.policy": GLib.Variant("s", labels.checksum),
                 "layer.attributes": GLib.Variant("s", msgspec.json.encode(attributes).decode()),
                 "layer.prefix": _bytes(read.prefix),
             }

@@ -21,6 +21,7 @@ from layering.accounts import Accounts, parse_accounts  # noqa: E402
 from layering.commit_tree import find_path  # noqa: E402
 from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
 from layering.image_accounts import merged, parted  # noqa: E402
+from layering.labels import Labels  # noqa: E402
 from layering.logs import log  # noqa: E402
 from layering.lowers import base_checkout, clear_away, lay_out_changes, temporary, work_directory  # noqa: E402
 from layering.overlay import find_scratch, mounted  # noqa: E402
@@ -70,12 +71,14 @@ def graft_and_run(
     ground: Ground,
     rpmdb: str,
     timestamp: int,
+    labels: Labels,
 ) -> Grafted:
     """Lay the packages onto the base and run their scripts; ends inside a transaction that it opened.
 
     Args:
         rpmdb: where the tree keeps it: what scripts do to it is dropped.
         timestamp: what the scripts may take for now, seconds since the epoch.
+        labels: of the tree that comes out, for what scripts make as well.
 
     Raises:
         ScriptFailed: one of them failed. ScriptsUnavailable: they can't be run here. And what `graft` raises.
@@ -84,7 +87,9 @@ def graft_and_run(
         stage = _Stage(work, _lower(repo, base, ground), rpmdb, timestamp, time_limit())
         laid = work / "first"
         makes_users = bool(plan.sysusers or plan.before)
-        grafted = _lay(repo, base, laid, lambda: graft(repo, base, packages, base_owner, provisional=makes_users))
+        grafted = _lay(
+            repo, base, laid, lambda: graft(repo, base, packages, base_owner, labels, provisional=makes_users)
+        )
         if makes_users:
             with stage.set(laid) as tree:
                 tree.make_users(plan.sysusers)
@@ -92,12 +97,14 @@ def graft_and_run(
             accounts = tree.accounts
             if any(package.attributes.owners for package in packages):
                 laid = work / "second"
-                grafted = _lay(repo, base, laid, lambda: graft(repo, base, packages, base_owner, accounts=accounts))
+                grafted = _lay(
+                    repo, base, laid, lambda: graft(repo, base, packages, base_owner, labels, accounts=accounts)
+                )
         if plan.after:
             with stage.set(laid) as tree:
                 tree.run(plan.after)
         repo.prepare_transaction()
-        notes = absorb(repo, grafted.tree, work / "upper", rpmdb)
+        notes = absorb(repo, grafted.tree, work / "upper", rpmdb, labels)
     return Grafted(grafted.tree, (*grafted.notes, *stage.notes, *notes))
 
 

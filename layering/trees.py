@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.errors import ImportRefused  # noqa: E402
+from layering.labels import UNLABELLED, Labels, label_in, with_label  # noqa: E402
 
 IMPLIED_MODE = 0o755
 
@@ -66,27 +68,38 @@ class Directory:
         for name, child in self.directories.items():
             yield from child.links(f"{path}{name}/")
 
-    def write(self, repo: OSTree.Repo) -> OSTree.RepoFile:
+    def write(self, repo: OSTree.Repo, labels: Labels = UNLABELLED) -> OSTree.RepoFile:
         """Write the tree's objects into the repository, inside a transaction."""
         tree = OSTree.MutableTree.new()
-        self._fill(repo, tree)
+        self._fill(repo, tree, labels, "")
         _, root = repo.write_mtree(tree)
         return root
 
-    def _fill(self, repo: OSTree.Repo, tree: OSTree.MutableTree) -> None:
+    def _fill(self, repo: OSTree.Repo, tree: OSTree.MutableTree, labels: Labels, path: str) -> None:
         mode = IMPLIED_MODE if self.mode is None else self.mode
-        tree.set_metadata_checksum(metadata_checksum(repo, mode))
+        label = labels.label(path, stat.S_IFDIR | mode)
+        tree.set_metadata_checksum(metadata_checksum(repo, mode, label=label))
         for name, checksum in self.files.items():
             tree.replace_file(name, checksum)
         for name, child in self.directories.items():
             _, subtree = tree.ensure_dir(name)
-            child._fill(repo, subtree)
+            child._fill(repo, subtree, labels, join(path, name))
 
 
-def metadata_checksum(repo: OSTree.Repo, mode: int, uid: int = 0, gid: int = 0) -> str:
+def metadata_checksum(repo: OSTree.Repo, mode: int, uid: int = 0, gid: int = 0, label: str | None = None) -> str:
     """Write a directory's metadata object and return its checksum. mode: permission bits."""
-    _, checksum = repo.write_metadata(OSTree.ObjectType.DIR_META, None, _directory_metadata(mode, uid, gid))
+    _, checksum = repo.write_metadata(OSTree.ObjectType.DIR_META, None, _directory_metadata(mode, uid, gid, label))
     return bytes(checksum).hex()
+
+
+def relabelled_metadata(repo: OSTree.Repo, checksum: str, labels: Labels, path: str) -> str:
+    """A directory's metadata with the label of `path`: the checksum of the same object, or of one that is written."""
+    _, variant = repo.load_variant(OSTree.ObjectType.DIR_META, checksum)
+    uid, gid, mode = (socket.ntohl(variant.get_child_value(index).get_uint32()) for index in range(3))
+    label = labels.label(path, mode)
+    if label == label_in(variant.get_child_value(3)):
+        return checksum
+    return metadata_checksum(repo, stat.S_IMODE(mode), uid, gid, label)
 
 
 def lookup(tree: OSTree.MutableTree, name: str) -> str | OSTree.MutableTree | None:
@@ -106,13 +119,13 @@ def join(parent: str, name: str) -> str:
 
 
 @functools.cache
-def _directory_metadata(mode: int, uid: int, gid: int) -> GLib.Variant:
+def _directory_metadata(mode: int, uid: int, gid: int, label: str | None) -> GLib.Variant:
     info = Gio.FileInfo()
     info.set_file_type(Gio.FileType.DIRECTORY)
     info.set_attribute_uint32("unix::uid", uid)
     info.set_attribute_uint32("unix::gid", gid)
     info.set_attribute_uint32("unix::mode", stat.S_IFDIR | mode)
-    return OSTree.create_directory_metadata(info, None)
+    return OSTree.create_directory_metadata(info, with_label(None, label) if label else None)
 
 
 def _both(path: str, package: str) -> ImportRefused:

@@ -17,6 +17,7 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.commit_tree import CHUNK  # noqa: E402
 from layering.errors import LayeringError  # noqa: E402
+from layering.labels import UNLABELLED, Labels  # noqa: E402
 from layering.trees import join, lookup  # noqa: E402
 
 _OVERLAY = "trusted.overlay."
@@ -25,21 +26,25 @@ _LABEL = "security.selinux"
 _WHITEOUT = os.makedev(0, 0)
 
 
-def absorb(repo: OSTree.Repo, tree: OSTree.MutableTree, upper: Path, skip: str) -> list[str]:
+def absorb(
+    repo: OSTree.Repo, tree: OSTree.MutableTree, upper: Path, skip: str, labels: Labels = UNLABELLED
+) -> list[str]:
     """Lay the upper directory into the tree, inside a transaction of the caller's; returns what was left out.
 
-    skip: a directory, relative to the root, whose content is none of the scripts' business.
+    skip: a directory, relative to the root, whose content is none of the scripts' business. labels: what the tree's
+    policy gives; where it has none, a path keeps the label of what was there.
 
     Raises:
         LayeringError: a name is not UTF-8, which OSTree can't hold.
     """
-    return _Upper(repo, skip).directory(upper, tree, "")
+    return _Upper(repo, skip, labels).directory(upper, tree, "")
 
 
 class _Upper:
-    def __init__(self, repo: OSTree.Repo, skip: str) -> None:
+    def __init__(self, repo: OSTree.Repo, skip: str, labels: Labels) -> None:
         self.repo = repo
         self.skip = skip
+        self.labels = labels
 
     def directory(self, upper: Path, tree: OSTree.MutableTree, real: str) -> list[str]:
         """One directory's entries into the tree's directory `real`."""
@@ -58,7 +63,7 @@ class _Upper:
             elif entry.is_dir(follow_symlinks=False):
                 notes += self._subdirectory(Path(entry.path), info, tree, here)
             elif stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
-                self._file(Path(entry.path), info, tree)
+                self._file(Path(entry.path), info, tree, here)
             else:
                 tree.remove(entry.name, True)
                 notes.append(f"/{here}, made by a script, is left out: it is a device, a fifo or a socket")
@@ -66,7 +71,7 @@ class _Upper:
 
     def _subdirectory(self, upper: Path, info: os.stat_result, tree: OSTree.MutableTree, real: str) -> list[str]:
         there = lookup(tree, upper.name)
-        label = self._directory_label(there)
+        label = self._label(real, info.st_mode, self._directory_label(there))
         if isinstance(there, str) or (there is not None and _is_opaque(upper)):
             tree.remove(upper.name, False)
         _, directory = tree.ensure_dir(upper.name)
@@ -76,9 +81,10 @@ class _Upper:
         directory.set_metadata_checksum(bytes(checksum).hex())
         return self.directory(upper, directory, real)
 
-    def _file(self, upper: Path, info: os.stat_result, tree: OSTree.MutableTree) -> None:
+    def _file(self, upper: Path, info: os.stat_result, tree: OSTree.MutableTree, real: str) -> None:
         there = lookup(tree, upper.name)
-        label = _label_in(self.repo.load_file(there)[3]) if isinstance(there, str) else None
+        found = _label_in(self.repo.load_file(there)[3]) if isinstance(there, str) else None
+        label = self._label(real, info.st_mode, found)
         attributes = _attributes(upper, label)
         if stat.S_ISLNK(info.st_mode):
             checksum = self.repo.write_symlink(None, info.st_uid, info.st_gid, attributes, os.fspath(upper.readlink()))
@@ -91,6 +97,13 @@ class _Upper:
         if isinstance(there, OSTree.MutableTree):
             tree.remove(upper.name, False)
         tree.replace_file(upper.name, checksum)
+
+    def _label(self, real: str, mode: int, found: bytes | None) -> bytes | None:
+        """The policy's label for a path; without a policy that of what was found there."""
+        if self.labels.policy is None:
+            return found
+        label = self.labels.label(real, mode)
+        return None if label is None else label.encode() + b"\0"
 
     def _directory_label(self, there: str | OSTree.MutableTree | None) -> bytes | None:
         if not isinstance(there, OSTree.MutableTree) or not there.get_metadata_checksum():

@@ -39,6 +39,7 @@ class File:
     ghost: bool = False
     directory: bool = False
     device: str = ""  # as %dev takes it: "c,1,3"
+    directives: str = ""  # of %files, as they are: "%doc", "%verify(not size)"
 
     @property
     def data(self) -> bytes:
@@ -224,6 +225,7 @@ def _file_line(path: str, files: Mapping[str, File]) -> str:
         "%ghost" if file.ghost else "",
         "%dir" if file.directory else "",
         f"%dev({file.device})" if file.device else "",
+        file.directives,
         f'"{_glob(path)}"',
     ]
     return " ".join(word for word in words if word)
