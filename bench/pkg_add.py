@@ -25,7 +25,7 @@ PACKAGE_FILES = 50
 ENVIRONMENT = {**os.environ, "OSTREE_SYSROOT_DEBUG": "mutable-deployments"}
 # The command as its launcher runs it; libostree's part of it is timed from outside.
 LAYER = """
-import sys, time
+import os, sys, time
 from cli.main import run
 spent = 0.0
 def timed(method):
@@ -39,9 +39,10 @@ def timed(method):
     return call
 from layering.sysroot import Sysroot
 Sysroot.deploy, Sysroot.clear_away = timed(Sysroot.deploy), timed(Sysroot.clear_away)
+import gc; gc.set_threshold(100_000, 20, 20)
 code = run()
 print(f"deploying: {spent}", file=sys.stderr)
-sys.exit(code)
+sys.stderr.flush(); os._exit(code)
 """
 BOOTABLE = {
     "usr/lib/modules/6.1.0/vmlinuz": "kernel",

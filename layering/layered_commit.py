@@ -19,7 +19,7 @@ import msgspec
 import rpm
 
 gi.require_version("OSTree", "1.0")
-from gi.repository import GLib, OSTree  # noqa: E402
+from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from journal.events import Package  # noqa: E402
 from layering.base_scripts import base_of  # noqa: E402
@@ -306,11 +306,34 @@ def _replace_rpmdb(
             uid, gid, mode = (info.get_attribute_uint32(f"unix::{key}") for key in ("uid", "gid", "mode"))
         if labels.policy:
             attributes = with_label(attributes, labels.label(join(directory, path.name), mode))
-        writer = repo.write_regfile(None, uid, gid, mode, path.stat().st_size, attributes)
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                writer.write_all(chunk)
-        tree.replace_file(path.name, writer.finish())
+        tree.replace_file(path.name, _write_file(repo, path, uid=uid, gid=gid, mode=mode, attributes=attributes))
+
+
+def _write_file(
+    repo: OSTree.Repo, path: Path, *, uid: int, gid: int, mode: int, attributes: GLib.Variant | None
+) -> str:
+    """A file of our own into the repository. The database is by far the largest file of a layer, and GLib's SHA-256
+    takes several times as long as OpenSSL's: the object's checksum is computed here, and libostree told."""
+    info = Gio.FileInfo()
+    info.set_file_type(Gio.FileType.REGULAR)
+    size = path.stat().st_size
+    info.set_size(size)
+    for key, value in (("uid", uid), ("gid", gid), ("mode", mode)):
+        info.set_attribute_uint32(f"unix::{key}", value)
+
+    def content() -> tuple[Gio.InputStream, int]:
+        opened = Gio.File.new_for_path(str(path)).read()
+        _, stream, length = OSTree.raw_file_to_content_stream(opened, info, attributes or GLib.Variant("a(ayay)", []))
+        return stream, length
+
+    stream, length = content()
+    digest = hashlib.sha256(stream.read_bytes(length - size).get_data())
+    stream.close()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    repo.write_content_trusted(digest.hexdigest(), *content())
+    return digest.hexdigest()
 
 
 def _text(metadata: GLib.Variant, key: str) -> str | None:
