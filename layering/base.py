@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import gi
@@ -14,6 +13,7 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.commit_tree import read_text  # noqa: E402
 from layering.errors import BaseError, Refused  # noqa: E402
+from layering.layered_commit import parse_os_release  # noqa: E402
 from layering.progress import Progress  # noqa: E402
 
 RPMDB_DIRECTORIES = ("/usr/share/rpm", "/usr/lib/sysimage/rpm")
@@ -190,12 +190,6 @@ def facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
             break
     timestamp = int(OSTree.commit_get_timestamp(variant))
     return BaseFacts(_version(variant), timestamp, release.get("VERSION_ID", ""))
-
-
-def parse_os_release(text: str) -> dict[str, str]:
-    """The assignments of an os-release(5) file."""
-    pairs = (word.partition("=") for word in shlex.split(text, comments=True))
-    return {key: value for key, _, value in pairs}
 
 
 def _version(commit: GLib.Variant) -> str | None:
