@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKERS ?= $(shell nproc)
 
-.PHONY: setup demo test faults lint bench clean lock
+.PHONY: setup demo test faults lint docs bench clean lock
 
 setup: .venv/ready
 
@@ -31,6 +31,11 @@ lint: setup
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PYTHON) -m docs.catalogue --check
+
+# What is written from the code: the event catalogue and the JSON Schemas.
+docs: setup
+	$(PYTHON) -m docs.catalogue
 
 bench: setup
 	$(PYTHON) -m bench
