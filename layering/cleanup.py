@@ -14,10 +14,10 @@ from layering import stateroot, sync
 from layering.errors import SysrootError
 from layering.found_layer import read_layer
 from layering.host import Decide
-from layering.layers import Work
 from layering.local_rpms import KEPT, is_held
 from layering.sysroot import Deployment
 from layering.upkeep import Upkeep
+from layering.work import Work
 from projections import retention
 from projections.host import HostState
 

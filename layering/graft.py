@@ -19,6 +19,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import OSTree  # noqa: E402
 
 from layering.accounts import Accounts, accounts_of  # noqa: E402
+from layering.cached_package import CachedPackage  # noqa: E402
 from layering.commit_tree import LINKS_AT_MOST  # noqa: E402
 from layering.errors import FileConflict, ImportRefused  # noqa: E402
 from layering.labels import UNLABELLED, Labels, path_in_policy, relabelled_for, with_label  # noqa: E402
@@ -26,7 +27,6 @@ from layering.objects import link_target, same_file  # noqa: E402
 from layering.package_tree import PackageTree  # noqa: E402
 from layering.paths import OUTSIDE  # noqa: E402
 from layering.payload import Owner  # noqa: E402
-from layering.pkgcache import CachedPackage  # noqa: E402
 from layering.tmpfiles import below, top_of  # noqa: E402
 from layering.trees import IMPLIED_MODE, join, lookup, metadata_checksum, relabelled_metadata  # noqa: E402
 

@@ -24,8 +24,9 @@ from journal.events import (
 )
 from journal.identifiers import Clock, system_clock
 from journal.store import Journal
-from layering import stateroot, sync
-from layering.layers import Decision, Work
+from layering import layers, stateroot, sync
+from layering.decision import Decision
+from layering.fetching import fetch
 from layering.logs import log
 from layering.plan import after, needs_deployment
 from layering.progress import Progress, Silent
@@ -33,6 +34,7 @@ from layering.resolver import Resolver
 from layering.sysroot import Sysroot
 from layering.transaction import Invocation, Recorder, outcome_of
 from layering.upkeep import Upkeep
+from layering.work import Work
 from projections import origin, points, retention
 from projections.host import HostState
 from projections.transactions import Transaction, tell
@@ -174,10 +176,10 @@ class Host:
             return Result(state, target, changes, transaction, notes=decision.notes, **more)  # type: ignore[arg-type]
 
         if options.download_only and decision.changes(state):
-            work.fetch(decision)
+            fetch(work, decision)
             recorder.record(uuid, TransactionUnchanged("Update downloaded."))
             return result(state, (), message="Update downloaded.")
-        decision = work.commit(decision)
+        decision = layers.commit(work, decision)
         changes = decision.changes(state)
         target = after(state, changes)
         if not changes:

@@ -10,7 +10,7 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
-from layering.pkgcache import CachedPackage  # noqa: E402
+from layering.cached_package import CachedPackage  # noqa: E402
 
 _CLIENT_LAYER_VERSION = 6  # of rpm-ostree's metadata, all of whose keys are below
 _OF_THE_BASE = ("ostree.bootable", "ostree.linux", "version")

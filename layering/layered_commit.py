@@ -23,12 +23,12 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from journal.events import Package  # noqa: E402
 from layering.base_scripts import base_of  # noqa: E402
+from layering.cached_package import CachedPackage  # noqa: E402
 from layering.commit_tree import CHUNK, read_text  # noqa: E402
 from layering.errors import BaseError, LayeringError, ScriptsRefused  # noqa: E402
 from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
 from layering.labels import UNLABELLED, Labels, with_label  # noqa: E402
 from layering.layer_metadata import layer_metadata  # noqa: E402
-from layering.pkgcache import CachedPackage  # noqa: E402
 from layering.rpmdb import (  # noqa: E402
     checkout_rpmdb,
     coloured_owner_of,

@@ -15,8 +15,9 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import GLib  # noqa: E402
 
 from journal.events import Package, Request  # noqa: E402
+from layering.cached_package import CachedPackage  # noqa: E402
 from layering.errors import LayeringError  # noqa: E402
-from layering.pkgcache import CachedPackage, PackageCache, copy_commit  # noqa: E402
+from layering.pkgcache import PackageCache, copy_commit  # noqa: E402
 from layering.resolver import LOCAL  # noqa: E402
 from layering.rpmfile import RpmFile, read_rpm  # noqa: E402
 from layering.sysroot import REF_PREFIX, Sysroot  # noqa: E402

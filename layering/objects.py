@@ -9,9 +9,9 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
+from layering.cached_package import CachedPackage  # noqa: E402
 from layering.commit_tree import CHUNK  # noqa: E402
 from layering.errors import LayeringError  # noqa: E402
-from layering.pkgcache import CachedPackage  # noqa: E402
 
 _SELINUX = b"security.selinux\0"
 

@@ -11,11 +11,13 @@ import msgspec
 
 from journal.events import Package, Request
 from layering import base, plan
+from layering.decision import Decision, resolve
 from layering.errors import PackagesNotFound, ProvidedByBase, Refused, ResolveError
 from layering.host import Decide
-from layering.layers import Decision, Work
+from layering.layers import restore
 from layering.nevra import compare
 from layering.plan import Goal, Policy
+from layering.work import Work
 from projections import points
 from projections.errors import NoSuchPoint
 from projections.host import HostState
@@ -74,10 +76,10 @@ def _exchange(
     if requests and gone:
         return _swap(work, left, gone, (*plan.wanted(left), *requests))
     if requests:
-        return work.resolve(_same_base(state, (*plan.wanted(state), *requests), "keep"))
+        return resolve(work, _same_base(state, (*plan.wanted(state), *requests), "keep"))
     if not set(gone) & set(state.requested):
         return Decision(left)  # what is laid on the base does not change: no need to resolve anything
-    return work.resolve(_same_base(state, plan.wanted(left), "offline"))
+    return resolve(work, _same_base(state, plan.wanted(left), "offline"))
 
 
 def _swap(work: Work, left: HostState, gone: Sequence[Request], wanted: Sequence[Request]) -> Decision:
@@ -89,10 +91,10 @@ def _swap(work: Work, left: HostState, gone: Sequence[Request], wanted: Sequence
     state = work.state
     named = tuple(each for each in state.packages if not plan.is_named(each, gone))
     try:
-        kept = work.resolve(_same_base(state, plan.wanted(left), "offline")).target.packages
-        return work.resolve(_same_base(state, wanted, "keep", kept))
+        kept = resolve(work, _same_base(state, plan.wanted(left), "offline")).target.packages
+        return resolve(work, _same_base(state, wanted, "keep", kept))
     except ResolveError:
-        return work.resolve(_same_base(state, wanted, "keep", named))
+        return resolve(work, _same_base(state, wanted, "keep", named))
 
 
 def _refuse_provided(work: Work, requests: Sequence[Request]) -> None:
@@ -158,7 +160,7 @@ def rollback(point: str | None, now: datetime, last: int | None) -> Decide:
         if target is None:
             raise NoSuchPoint(f"The history has no state yet at {point}")
         on_disk = next((each for each in work.sysroot.deployments if each.id == target.deployment), None)
-        decision = work.restore(target, "No change.")
+        decision = restore(work, target, "No change.")
         return replace(decision, etc_from=on_disk.id if on_disk else None)
 
     return decide
@@ -172,7 +174,7 @@ def _previous(work: Work) -> Decision:
 
     observed = describe(work.sysroot, deployments[1], work.journal, None)
     target = plan.after(HostState(), [observed])
-    return replace(work.restore(target, "No change."), etc_from=deployments[1].id)
+    return replace(restore(work, target, "No change."), etc_from=deployments[1].id)
 
 
 def _move(
@@ -198,10 +200,10 @@ def _move(
     )
     for policy in policies[:-1]:
         try:
-            return work.resolve(msgspec.structs.replace(goal, policy=policy), repo=repo, message=message)
+            return resolve(work, msgspec.structs.replace(goal, policy=policy), repo=repo, message=message)
         except (ResolveError, PackagesNotFound):
             continue  # what is layered does not fit this base
-    return work.resolve(goal, repo=repo, message=message)
+    return resolve(work, goal, repo=repo, message=message)
 
 
 def _same_base(

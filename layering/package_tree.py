@@ -11,10 +11,10 @@ import rpm
 gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
+from layering.cached_package import CachedPackage  # noqa: E402
 from layering.objects import CacheBroken, Porter  # noqa: E402
 from layering.paths import place  # noqa: E402
 from layering.payload import Owner, entry_of  # noqa: E402
-from layering.pkgcache import CachedPackage  # noqa: E402
 from layering.trees import join  # noqa: E402
 
 _TREE = OSTree.ObjectType.DIR_TREE

@@ -5,8 +5,8 @@ from __future__ import annotations
 from journal.events import TransactionPinned, TransactionUnpinned
 from layering import sync
 from layering.host import Decide
-from layering.layers import Work
 from layering.upkeep import Upkeep
+from layering.work import Work
 from projections import points
 from projections.errors import BadPoint, NoSuchPoint
 

@@ -7,11 +7,9 @@ For the same reason nothing here is synced to disk: laying checks every object, 
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -23,17 +21,16 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from journal.events import Package  # noqa: E402
+from layering.cached_package import REF_PREFIX, CachedPackage, branch_of, commit_metadata, load_package  # noqa: E402
 from layering.errors import ChecksumMismatch, LayeringError  # noqa: E402
 from layering.labels import UNLABELLED, Labels  # noqa: E402
-from layering.payload import Attributes, import_payload  # noqa: E402
-from layering.rpmfile import RpmFile, header_of, read_rpm  # noqa: E402
+from layering.payload import import_payload  # noqa: E402
+from layering.rpmfile import RpmFile, read_rpm  # noqa: E402
 
-REF_PREFIX = "layer/pkg"
 KEPT = 3
 """How many commits of a package are kept, each labelled with another SELinux policy."""
 
 _DIRECTORY = Path("ostree/repo/extensions/layer/pkgcache")
-_PLAIN = re.compile(rb"[A-Za-z0-9.-]")
 
 
 def copy_commit(source: Path, repo: OSTree.Repo, commit: str) -> None:
@@ -45,68 +42,6 @@ def copy_commit(source: Path, repo: OSTree.Repo, commit: str) -> None:
 def cache_path(sysroot: Path) -> Path:
     """Where the cache of a sysroot lies, beside rpm-ostree's own."""
     return sysroot / _DIRECTORY
-
-
-def branch_of(nevra: str) -> str:
-    """rpm-ostree's name for a package's branch, NAME/EVR.ARCH: other characters are _HH, and _ is __."""
-    name, version, release = nevra.rsplit("-", 2)
-    return f"{_escape(name)}/{_escape(f'{version}-{release}')}"
-
-
-@dataclass(frozen=True)
-class CachedPackage:
-    """A package in the cache.
-
-    package: what it is and where it came from. commit: of its tree, in `repo`. attributes: what the tree can't say.
-    """
-
-    package: Package
-    commit: str
-    repo: OSTree.Repo = field(repr=False, compare=False)
-
-    @property
-    def nevra(self) -> str:
-        return self.package.nevra
-
-    @property
-    def ref(self) -> str:
-        """Its branch in the cache."""
-        return f"{REF_PREFIX}/{branch_of(self.nevra)}/{self.package.sha256}"
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out of its tree."""
-        return self.attributes.notes
-
-    @cached_property
-    def attributes(self) -> Attributes:
-        text = self._metadata.lookup_value("layer.attributes", None).get_string()
-        return msgspec.json.decode(text, type=Attributes)
-
-    @cached_property
-    def prefix(self) -> bytes:
-        """The RPM up to its payload: lead, signature header, header."""
-        return bytes(self._metadata.lookup_value("layer.prefix", None).get_data_as_bytes().get_data())
-
-    @cached_property
-    def header(self) -> rpm.hdr:
-        return header_of(self.prefix)
-
-    @property
-    def build_time(self) -> int:
-        """Seconds since the epoch."""
-        _, commit = self.repo.load_variant(OSTree.ObjectType.COMMIT, self.commit)
-        return int(OSTree.commit_get_timestamp(commit))
-
-    @property
-    def policy(self) -> str:
-        """Checksum of the SELinux policy that its files are labelled with, empty where they have no labels."""
-        return str(self._metadata.lookup_value("layer.policy", None).get_string())
-
-    @cached_property
-    def _metadata(self) -> GLib.Variant:
-        _, commit = self.repo.load_variant(OSTree.ObjectType.COMMIT, self.commit)
-        return commit.get_child_value(0)
 
 
 class PackageCache:
@@ -125,9 +60,9 @@ class PackageCache:
             return None
         branch = f"{REF_PREFIX}/{branch_of(package.nevra)}"
         if package.sha256 is not None:
-            return self._load(f"{branch}/{package.sha256}", package)
+            return load_package(self._repo, f"{branch}/{package.sha256}", package)
         _, refs = self._repo.list_refs_ext(branch, OSTree.RepoListRefsExtFlags.NONE)
-        found = (self._load(ref, package) for ref in sorted(refs))
+        found = (load_package(self._repo, ref, package) for ref in sorted(refs))
         return next((cached for cached in found if cached is not None), None)
 
     def import_rpm(self, path: Path, package: Package, labels: Labels = UNLABELLED) -> CachedPackage:
@@ -170,7 +105,7 @@ class PackageCache:
         if not (self.path / "config").exists():
             return []
         _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
-        found = (self._load(ref, None) for ref in refs)
+        found = (load_package(self._repo, ref, None) for ref in refs)
         return sorted(cached.package for cached in found if cached is not None)
 
     def forget(self, package: CachedPackage) -> None:
@@ -256,44 +191,12 @@ class PackageCache:
         repo.set_disable_fsync(True)
         return repo
 
-    def _load(self, ref: str, wanted: Package | None) -> CachedPackage | None:
-        repo = self._repo
-        try:
-            _, commit = repo.resolve_rev(ref, True)
-            if commit is None:
-                return None
-            repo.fsck_object(OSTree.ObjectType.COMMIT, commit)
-            _, variant, state = repo.load_commit(commit)
-        except GLib.Error:
-            return None
-        metadata = _texts(variant.get_child_value(0))
-        if state != OSTree.RepoCommitState.NORMAL or metadata is None:
-            return None
-        if wanted is not None and metadata["nevra"] != wanted.nevra:
-            return None
-        package = Package(
-            nevra=metadata["nevra"],
-            sha256=metadata["sha256"],
-            repository=(wanted and wanted.repository) or metadata["repository"] or None,
-            signed_by=(wanted and wanted.signed_by) or metadata["signed-by"] or None,
-        )
-        return CachedPackage(package, commit, repo)
-
     def _import(self, read: RpmFile, package: Package, labels: Labels) -> CachedPackage:
         repo = self._repo
         repo.prepare_transaction()
         try:
             root, attributes = import_payload(repo, read, labels)
-            metadata = {
-                "layer.nevra": GLib.Variant("s", read.nevra),
-                "layer.sha256": GLib.Variant("s", read.sha256),
-                "layer.repository": GLib.Variant("s", package.repository or ""),
-                "layer.signed-by": GLib.Variant("s", package.signed_by or ""),
-                "layer.policy": GLib.Variant("s", labels.checksum),
-                "layer.attributes": GLib.Variant("s", msgspec.json.encode(attributes).decode()),
-                "layer.prefix": _bytes(read.prefix),
-            }
-            variant = GLib.Variant("a{sv}", metadata)
+            variant = commit_metadata(read, package, attributes, labels)
             build_time = read.header[rpm.RPMTAG_BUILDTIME] or 0
             _, commit = repo.write_commit_with_time(None, read.nevra, "", variant, root, build_time)
             ref = f"{REF_PREFIX}/{branch_of(read.nevra)}/{read.sha256}"
@@ -303,24 +206,3 @@ class PackageCache:
             repo.abort_transaction()
             raise
         return CachedPackage(package, commit, repo)
-
-
-_KEYS = ("nevra", "sha256", "repository", "signed-by")
-
-
-def _texts(metadata: GLib.Variant) -> dict[str, str] | None:
-    values = {key: metadata.lookup_value(f"layer.{key}", GLib.VariantType("s")) for key in _KEYS}
-    return None if None in values.values() else {key: value.get_string() for key, value in values.items()}
-
-
-def _bytes(data: bytes) -> GLib.Variant:
-    return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(data), True)
-
-
-def _escape(text: str) -> str:
-    def one(byte: bytes) -> str:
-        if byte == b"_":
-            return "__"
-        return byte.decode() if _PLAIN.match(byte) else f"_{byte[0]:02X}"
-
-    return "".join(one(bytes([byte])) for byte in text.encode())

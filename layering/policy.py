@@ -23,7 +23,7 @@ from layering.commit_tree import file_info, find_path, read_bytes  # noqa: E402
 from layering.errors import BaseError, ImportRefused  # noqa: E402
 
 if TYPE_CHECKING:
-    from layering.pkgcache import CachedPackage
+    from layering.cached_package import CachedPackage
 
 # As libostree: /etc of a commit that has no /usr/etc, else that one.
 _PLACES = ("etc/selinux", "usr/etc/selinux")

@@ -10,9 +10,10 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
+from layering.cached_package import CachedPackage  # noqa: E402
 from layering.labels import Labels, label_in, relabelled  # noqa: E402
 from layering.package_tree import PackageTree  # noqa: E402
-from layering.pkgcache import CachedPackage, PackageCache  # noqa: E402
+from layering.pkgcache import PackageCache  # noqa: E402
 from layering.trees import join, lookup, relabelled_metadata  # noqa: E402
 
 _FILE = OSTree.ObjectType.FILE

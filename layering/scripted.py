@@ -18,6 +18,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import OSTree  # noqa: E402
 
 from layering.accounts import Accounts, parse_accounts  # noqa: E402
+from layering.cached_package import CachedPackage  # noqa: E402
 from layering.commit_tree import find_path  # noqa: E402
 from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
 from layering.image_accounts import merged, parted  # noqa: E402
@@ -25,7 +26,6 @@ from layering.labels import Labels  # noqa: E402
 from layering.logs import log  # noqa: E402
 from layering.lowers import base_checkout, clear_away, lay_out_changes, temporary, work_directory  # noqa: E402
 from layering.overlay import find_scratch, mounted  # noqa: E402
-from layering.pkgcache import CachedPackage  # noqa: E402
 from layering.sandbox import Sandbox, ScriptFailed, time_limit  # noqa: E402
 from layering.scripts import Plan, Script  # noqa: E402
 from layering.upper import absorb  # noqa: E402

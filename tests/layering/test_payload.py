@@ -12,10 +12,10 @@ import pytest
 import rpm
 
 from journal.events import Package
+from layering.cached_package import CachedPackage
 from layering.capabilities import capability_attribute
 from layering.errors import ImportRefused
 from layering.payload import Owner, import_payload
-from layering.pkgcache import CachedPackage
 from layering.rpmfile import header_of, nevra_of, read_rpm
 from layering.scripts import carried
 from tests.acceptance.rpms import File, Files, build_rpm, corrupt

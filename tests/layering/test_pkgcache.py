@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from journal.events import Package
+from layering.cached_package import CachedPackage, branch_of
 from layering.errors import ChecksumMismatch
 from layering.objects import CacheBroken
-from layering.pkgcache import CachedPackage, branch_of
 from layering.rpmfile import nevra_of
 from tests.acceptance.rpms import File, Files, build_rpm, sha256
 from tests.layering.bases import Ground, OSTree

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import rpm
 
+from layering.cached_package import CachedPackage
 from layering.errors import BaseError, LayeringError
-from layering.pkgcache import CachedPackage
 from layering.rpmdb import (
     DBPATH,
     checkout_rpmdb,
