@@ -6,8 +6,10 @@ import gc
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,6 +32,7 @@ COMMANDS = {
     "unpin": "cli.unpin",
     "refresh-md": "cli.refresh_md",
     "search": "cli.search",
+    "audit": "cli.audit",
 }
 ALIASES = {
     "install": "pkg-add",
@@ -42,13 +45,21 @@ UNCHANGED = 77
 
 
 class Commands(click.Group):
-    """Loads a command's module when the command is called: reading verbs must not load what changing ones need."""
+    """Loads a command's module when the command is called: reading verbs must not load what changing ones need.
+
+    modules: name of each command to the module that has it as `command`. aliases: other names to those names.
+    """
+
+    def __init__(self, *, modules: Mapping[str, str], aliases: Mapping[str, str] | None = None, **given: Any) -> None:
+        super().__init__(**given)
+        self._modules = modules
+        self._aliases = aliases or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self._modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
+        module = self._modules.get(self._aliases.get(cmd_name, cmd_name))
         if module is None:
             return None
         command: click.Command = importlib.import_module(module).command
@@ -65,6 +76,8 @@ class Globals:
 
 @click.group(
     cls=Commands,
+    modules=COMMANDS,
+    aliases=ALIASES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 75 another transaction runs, 77 unchanged (where asked for).",
 )
