@@ -28,7 +28,8 @@ from gi.repository import Gio, OSTree  # noqa: E402
 
 from journal.events import Package  # noqa: E402
 from layering import layered_commit  # noqa: E402
-from layering.layered_commit import compose, layer_inputs  # noqa: E402
+from layering.layer_key import layer_inputs  # noqa: E402
+from layering.layered_commit import compose  # noqa: E402
 from layering.pkgcache import PackageCache  # noqa: E402
 from layering.rpmdb import DBPATH, database_files, install  # noqa: E402
 from layering.rpmfile import read_rpm  # noqa: E402
@@ -41,7 +42,7 @@ PACKAGE_FILES = 50
 BIG_PACKAGE_FILES = 20_000
 SMALL = {f"usr/share/small/d{i % 5}/f{i}": f"{i}" for i in range(PACKAGE_FILES)}
 TIME = 1_700_000_000
-STEPS = ("checkout_rpmdb", "graft", "install", "_replace_rpmdb", "layer_metadata")
+STEPS = ("checkout_rpmdb", "graft", "install", "replace_rpmdb", "layer_metadata")
 
 NOTHING: Mapping[str, str] = {}
 

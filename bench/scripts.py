@@ -28,7 +28,8 @@ from gi.repository import OSTree  # noqa: E402
 from bench.layer_cost import SMALL, TIME, Times, base_repo, realistic_rpmdb, timed  # noqa: E402
 from journal.events import Package  # noqa: E402
 from layering import logs  # noqa: E402
-from layering.layered_commit import compose, layer_inputs  # noqa: E402
+from layering.layer_key import layer_inputs  # noqa: E402
+from layering.layered_commit import compose  # noqa: E402
 from layering.lowers import base_checkout  # noqa: E402
 from layering.pkgcache import PackageCache  # noqa: E402
 from layering.rpmfile import read_rpm  # noqa: E402

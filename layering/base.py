@@ -6,14 +6,12 @@ import re
 from pathlib import Path
 
 import gi
-import msgspec
 
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
-from layering.commit_tree import read_text  # noqa: E402
+from layering.base_facts import commit_version  # noqa: E402
 from layering.errors import BaseError, Refused  # noqa: E402
-from layering.layered_commit import parse_os_release  # noqa: E402
 from layering.progress import Progress  # noqa: E402
 
 RPMDB_DIRECTORIES = ("/usr/share/rpm", "/usr/lib/sysimage/rpm")
@@ -24,17 +22,6 @@ class RefspecEqual(Refused):
     """A rebase to what the host follows already."""
 
     id = "refspec-equal"
-
-
-class BaseFacts(msgspec.Struct, frozen=True):
-    """What a base commit says of itself.
-
-    version: of its metadata. timestamp: seconds since the epoch. releasever: os-release's VERSION_ID, empty if unknown.
-    """
-
-    version: str | None
-    timestamp: int
-    releasever: str
 
 
 def split(refspec: str) -> tuple[str | None, str]:
@@ -148,7 +135,7 @@ def _find(repo: OSTree.Repo, refspec: str, revision: str) -> str:
             _, variant, _ = repo.load_commit(commit)
         except GLib.Error:
             break
-        if (commit if by_checksum else _version(variant)) == value:
+        if (commit if by_checksum else commit_version(variant)) == value:
             return commit
         commit = OSTree.commit_get_parent(variant)
     raise BaseError(f"{'Commit' if by_checksum else 'Version'} {value} not found in {refspec}")
@@ -167,34 +154,6 @@ def ensure(repo: OSTree.Repo, refspec: str, commit: str, progress: Progress) -> 
         raise BaseError(f"Base commit {commit} is gone from the repository, and {refspec} is a local branch")
     progress.step(f"Pulling {commit[:12]} from {remote}")
     _pull(repo, remote, commit, what=f"commit {commit} of {refspec}")
-
-
-def facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
-    """What the base commit says of itself.
-
-    Raises:
-        BaseError: it is not in the repository.
-    """
-    try:
-        _, variant, _ = repo.load_commit(commit)
-    except GLib.Error as error:
-        raise BaseError(f"Base commit {commit} is not in the repository: {error.message}") from error
-    release: dict[str, str] = {}
-    for path in ("usr/lib/os-release", "usr/etc/os-release"):
-        try:
-            text = read_text(repo, commit, path)
-        except GLib.Error:
-            continue  # a preview pulls no more than the rpmdb
-        if text is not None:
-            release = parse_os_release(text)
-            break
-    timestamp = int(OSTree.commit_get_timestamp(variant))
-    return BaseFacts(_version(variant), timestamp, release.get("VERSION_ID", ""))
-
-
-def _version(commit: GLib.Variant) -> str | None:
-    version = commit.get_child_value(0).lookup_value("version", GLib.VariantType("s"))
-    return version.get_string() if version else None
 
 
 def _is_complete(repo: OSTree.Repo, commit: str) -> bool:

@@ -6,28 +6,23 @@ is never built again. Each layered commit is held by the ref `layer/key/KEY`.
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import hashlib
-import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gi
 import msgspec
-import rpm
 
 gi.require_version("OSTree", "1.0")
-from gi.repository import Gio, GLib, OSTree  # noqa: E402
+from gi.repository import GLib, OSTree  # noqa: E402
 
-from journal.events import Package  # noqa: E402
+from layering.base_facts import BaseFacts, base_facts  # noqa: E402
 from layering.base_scripts import base_of  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
-from layering.commit_tree import CHUNK, read_text  # noqa: E402
 from layering.errors import BaseError, LayeringError, ScriptsRefused  # noqa: E402
 from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
-from layering.labels import UNLABELLED, Labels, with_label  # noqa: E402
+from layering.labels import UNLABELLED, Labels  # noqa: E402
+from layering.layer_key import SCRIPTS, LayerInputs, canonical_inputs, layer_key  # noqa: E402
 from layering.layer_metadata import layer_metadata  # noqa: E402
 from layering.rpmdb import (  # noqa: E402
     checkout_rpmdb,
@@ -37,39 +32,11 @@ from layering.rpmdb import (  # noqa: E402
     package_list,
     rpmdb_directory,
 )
+from layering.rpmdb_objects import replace_rpmdb  # noqa: E402
 from layering.scripted import Ground, graft_and_run  # noqa: E402
 from layering.scripts import Plan, in_order, plan_scripts  # noqa: E402
-from layering.trees import join, lookup  # noqa: E402
-
-FORMAT = 3
-"""Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""
 
 KEY_PREFIX = "layer/key"
-
-SCRIPTS = "scripts"
-"""The option that says what becomes of scripts: run (the default, not written down), refuse or skip."""
-
-
-class Engine(msgspec.Struct, frozen=True):
-    """What makes layers: our format, librpm's and SQLite's versions."""
-
-    format: int
-    librpm: str
-    sqlite: str
-
-
-class LayerInputs(msgspec.Struct, frozen=True):
-    """Everything that a layered commit is a function of.
-
-    base: commit checksum. packages: NEVRA and SHA-256 of the RPM. policy: checksum of the base's SELinux policy, None
-    for none; what packages make of it follows from them.
-    """
-
-    base: str
-    packages: tuple[tuple[str, str], ...]
-    engine: Engine
-    policy: str | None = None
-    options: dict[str, str] = {}
 
 
 class Composed(msgspec.Struct, frozen=True):
@@ -84,47 +51,6 @@ class Composed(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     reused: bool = False
     policy: str | None = None
-
-
-class BaseFacts(msgspec.Struct, frozen=True):
-    """What a base commit says of itself. timestamp: seconds since the epoch. os_release: see os-release(5)."""
-
-    commit: str
-    version: str | None
-    timestamp: int
-    os_release: dict[str, str]
-
-
-def layer_inputs(
-    base: str, packages: Iterable[Package], policy: str | None = None, options: dict[str, str] | None = None
-) -> LayerInputs:
-    """The inputs of a layer of these packages, made by this engine. Every package's checksum has to be known."""
-    pairs = sorted((package.nevra, package.sha256 or "") for package in packages)
-    return LayerInputs(base, tuple(pairs), this_engine(), policy, dict(options or {}))
-
-
-def canonical_inputs(inputs: LayerInputs) -> str:
-    """The inputs as JSON: keys and packages sorted, no spaces."""
-    plain = msgspec.to_builtins(inputs)
-    plain["packages"] = sorted(plain["packages"])
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def layer_key(inputs: LayerInputs) -> str:
-    """The SHA-256, hex, of the inputs as canonical JSON. Pure."""
-    return hashlib.sha256(canonical_inputs(inputs).encode()).hexdigest()
-
-
-@functools.cache
-def this_engine() -> Engine:
-    """The engine of this process; SQLite's version is that of the library that librpm is linked with."""
-    try:
-        library = ctypes.CDLL("libsqlite3.so.0")
-        library.sqlite3_libversion.restype = ctypes.c_char_p
-        sqlite = library.sqlite3_libversion().decode()
-    except OSError:
-        sqlite = "none"
-    return Engine(FORMAT, rpm.__version__, sqlite)
 
 
 def find_layer(repo: OSTree.Repo, key: str) -> Composed | None:
@@ -143,21 +69,6 @@ def find_layer(repo: OSTree.Repo, key: str) -> Composed | None:
     notes = metadata.lookup_value("layer.notes", GLib.VariantType("as"))
     policy = _text(metadata, "layer.policy")
     return Composed(commit, key, tuple(notes.unpack() if notes else ()), reused=True, policy=policy)
-
-
-def base_facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
-    """What the commit says of itself.
-
-    Raises:
-        BaseError: it is not in the repository.
-    """
-    try:
-        _, variant, _ = repo.load_commit(commit)
-        release = _os_release(repo, commit)
-    except GLib.Error as error:
-        raise BaseError(f"base commit {commit} is not in the repository: {error.message}") from error
-    version = _text(variant.get_child_value(0), "version")
-    return BaseFacts(commit, version, int(OSTree.commit_get_timestamp(variant)), release)
 
 
 def compose(
@@ -239,7 +150,7 @@ def _write(
         repo, inputs.base, packages, base_owner, plan=plan, ground=ground, timestamp=timestamp, labels=labels
     )
     install(root, [package.prefix for package in packages], timestamp)
-    _replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root), labels)
+    replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root), labels)
     canonical = canonical_inputs(inputs)
     metadata = layer_metadata(
         repo,
@@ -289,70 +200,6 @@ def _graft(
     )
 
 
-def _replace_rpmdb(
-    repo: OSTree.Repo, tree: OSTree.MutableTree, directory: str, files: Iterable[Path], labels: Labels
-) -> None:
-    """Put the database's files where the base has them, with the mode, owner and attributes they have there.
-
-    Their labels are the policy's own, where there is a policy.
-    """
-    for name in directory.split("/"):
-        tree = lookup(tree, name)
-    for path in files:
-        uid, gid, mode, attributes = 0, 0, 0o100644, None
-        there = lookup(tree, path.name)
-        if isinstance(there, str):
-            _, _, info, attributes = repo.load_file(there)
-            uid, gid, mode = (info.get_attribute_uint32(f"unix::{key}") for key in ("uid", "gid", "mode"))
-        if labels.policy:
-            attributes = with_label(attributes, labels.label(join(directory, path.name), mode))
-        tree.replace_file(path.name, _write_file(repo, path, uid=uid, gid=gid, mode=mode, attributes=attributes))
-
-
-def _write_file(
-    repo: OSTree.Repo, path: Path, *, uid: int, gid: int, mode: int, attributes: GLib.Variant | None
-) -> str:
-    """A file of our own into the repository. The database is by far the largest file of a layer, and GLib's SHA-256
-    takes several times as long as OpenSSL's: the object's checksum is computed here, and libostree told."""
-    info = Gio.FileInfo()
-    info.set_file_type(Gio.FileType.REGULAR)
-    size = path.stat().st_size
-    info.set_size(size)
-    for key, value in (("uid", uid), ("gid", gid), ("mode", mode)):
-        info.set_attribute_uint32(f"unix::{key}", value)
-
-    def content() -> tuple[Gio.InputStream, int]:
-        opened = Gio.File.new_for_path(str(path)).read()
-        _, stream, length = OSTree.raw_file_to_content_stream(opened, info, attributes or GLib.Variant("a(ayay)", []))
-        return stream, length
-
-    stream, length = content()
-    digest = hashlib.sha256(stream.read_bytes(length - size).get_data())
-    stream.close()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    repo.write_content_trusted(digest.hexdigest(), *content())
-    return digest.hexdigest()
-
-
 def _text(metadata: GLib.Variant, key: str) -> str | None:
     value = metadata.lookup_value(key, GLib.VariantType("s"))
     return None if value is None else str(value.get_string())
-
-
-def _os_release(repo: OSTree.Repo, commit: str) -> dict[str, str]:
-    places = ("usr/lib/os-release", "usr/etc/os-release", "etc/os-release")
-    texts = (read_text(repo, commit, place) for place in places)
-    return parse_os_release(next((text for text in texts if text is not None), ""))
-
-
-def parse_os_release(text: str) -> dict[str, str]:
-    """Assignments as in os-release(5): NAME=value, shell quotes taken off."""
-    found = {}
-    for line in text.splitlines():
-        name, equals, value = line.strip().partition("=")
-        if equals and not name.startswith("#"):
-            quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
-            found[name] = value[1:-1].replace('\\"', '"').replace("\\$", "$") if quoted else value
-    return found

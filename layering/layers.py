@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from journal.events import Package
-from layering import base, layered_commit, plan
+from layering import base, layer_key, layered_commit, plan
 from layering.decision import Decision
 from layering.errors import LayeringError
 from layering.fetching import fetch
@@ -54,7 +54,7 @@ def commit(work: Work, decision: Decision) -> Decision:
         target, composed = _compose(work, decision)
     target = msgspec.structs.replace(target, layered_commit=composed.commit, layer_key=composed.key)
     log.debug("layered", commit=composed.commit, key=composed.key, reused=composed.reused)
-    engine = msgspec.json.encode(layered_commit.this_engine()).decode()
+    engine = msgspec.json.encode(layer_key.this_engine()).decode()
     layer: dict[str, object] = {
         "reused": composed.reused,
         "notes": composed.notes,
@@ -138,13 +138,13 @@ def _require_sandbox(work: Work, packages: Iterable[Package]) -> None:
 def _found(work: Work, target: HostState) -> layered_commit.Composed | None:
     if any(each.sha256 is None for each in target.packages):
         return None
-    return layered_commit.find_layer(work.repo, layered_commit.layer_key(_inputs(work, target)))
+    return layered_commit.find_layer(work.repo, layer_key.layer_key(_inputs(work, target)))
 
 
-def _inputs(work: Work, target: HostState) -> layered_commit.LayerInputs:
-    options = {} if work.scripts == "run" else {layered_commit.SCRIPTS: work.scripts}
+def _inputs(work: Work, target: HostState) -> layer_key.LayerInputs:
+    options = {} if work.scripts == "run" else {layer_key.SCRIPTS: work.scripts}
     policy = work.policy(target.base_commit or "")
-    return layered_commit.layer_inputs(
+    return layer_key.layer_inputs(
         target.base_commit or "", target.packages, policy.checksum if policy else None, options
     )
 
@@ -152,7 +152,7 @@ def _inputs(work: Work, target: HostState) -> layered_commit.LayerInputs:
 def _as_recorded(work: Work, target: HostState) -> str:
     """What became of scripts in a layer that is to be built again, by its key."""
     for scripts in SCRIPT_MODES:
-        key = layered_commit.layer_key(_inputs(replace(work, scripts=scripts), target))
+        key = layer_key.layer_key(_inputs(replace(work, scripts=scripts), target))
         if key == target.layer_key:
             return scripts
     return work.scripts  # another engine's

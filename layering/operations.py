@@ -11,6 +11,7 @@ import msgspec
 
 from journal.events import Package, Request
 from layering import base, plan
+from layering.base_facts import base_facts
 from layering.decision import Decision, resolve
 from layering.errors import PackagesNotFound, ProvidedByBase, Refused, ResolveError
 from layering.host import Decide
@@ -193,7 +194,7 @@ def _move(
     goal = Goal(
         refspec=refspec,
         base_commit=commit,
-        version=base.facts(repo, commit).version,
+        version=base_facts(repo, commit).version,
         pinned_base=revision is not None,
         wanted=plan.wanted(work.state),
         policy=policies[-1],

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from journal.errors import UnexpectedPosition
 from journal.events import DeploymentObserved, Package, TransactionCommitted, TransactionInterrupted
 from journal.store import Journal
-from layering import base, rpmdb
+from layering import rpmdb
+from layering.base_facts import base_facts
 from layering.errors import BaseError, SysrootError
 from layering.found_layer import read_layer
 from layering.sysroot import Deployment, Sysroot
@@ -82,7 +83,7 @@ def describe(
         commit=deployment.commit,
         base_commit=base_commit,
         refspec=found.refspec,
-        version=base.facts(sysroot.repo, base_commit).version,
+        version=base_facts(sysroot.repo, base_commit).version,
         pinned_base=found.override_commit is not None,
         requested=found.requested,
         absorbed=absorbed,

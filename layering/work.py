@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from journal.events import Package
 from journal.store import Journal
-from layering import base
+from layering.base_facts import base_facts
 from layering.local_rpms import LocalRpms
 from layering.pkgcache import PackageCache, cache_path
 from layering.policy import Policy, read_policy
@@ -67,7 +67,7 @@ class Work:
             from layering.dnf_resolver import DnfResolver, host_architecture
 
             deployment = self.sysroot.deployments[0].path
-            facts = base.facts(repo, base_commit)
+            facts = base_facts(repo, base_commit)
             self._resolvers[base_commit] = DnfResolver(
                 Universe(
                     root=self.rpmdb(repo, base_commit),
@@ -75,7 +75,7 @@ class Work:
                     vars_dir=deployment / "etc/dnf/vars",
                     etc_root=deployment,
                     cache_dir=self.metadata_cache,
-                    releasever=facts.releasever or base.facts(self.repo, self.state.commit or "").releasever,
+                    releasever=facts.releasever or base_facts(self.repo, self.state.commit or "").releasever,
                     basearch=host_architecture(),
                     cacheonly=self.cacheonly,
                 ),

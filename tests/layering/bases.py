@@ -16,7 +16,8 @@ from journal.events import Package  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
 from layering.commit_tree import CHUNK, file_info  # noqa: E402
 from layering.graft import graft  # noqa: E402
-from layering.layered_commit import Composed, compose, layer_inputs  # noqa: E402
+from layering.layer_key import layer_inputs  # noqa: E402
+from layering.layered_commit import Composed, compose  # noqa: E402
 from layering.pkgcache import PackageCache, cache_path  # noqa: E402
 from tests.acceptance.bases import BaseTree  # noqa: E402
 from tests.acceptance.rpms import Files, build_rpm, nevra  # noqa: E402

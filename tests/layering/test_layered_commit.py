@@ -13,19 +13,10 @@ import msgspec
 import pytest
 
 from journal.events import Package
+from layering.base_facts import base_facts, parse_os_release
 from layering.errors import BaseError, FileConflict, LayeringError
-from layering.layered_commit import (
-    Engine,
-    LayerInputs,
-    base_facts,
-    canonical_inputs,
-    compose,
-    find_layer,
-    layer_inputs,
-    layer_key,
-    parse_os_release,
-    this_engine,
-)
+from layering.layer_key import Engine, LayerInputs, canonical_inputs, layer_inputs, layer_key, this_engine
+from layering.layered_commit import compose, find_layer
 from layering.rpmdb import checkout_rpmdb, installed
 from tests.acceptance.rpms import BUILD_TIME, File, Files, build_rpm
 from tests.layering.bases import BASE_TIME, Ground, OSTree
