@@ -19,6 +19,11 @@ CHUNK = 1 << 20
 def find_path(repo: OSTree.Repo, commit: str, path: str) -> OSTree.RepoFile | None:
     """What the path (relative to the root) leads to in the commit, None for nothing or a circle of links."""
     _, root, _ = repo.read_commit(commit)
+    return find_below(root, path)
+
+
+def find_below(root: OSTree.RepoFile, path: str) -> OSTree.RepoFile | None:
+    """As `find_path`, in a tree that need not be committed yet."""
     here = root
     todo = deque(path.split("/"))
     links = 0
@@ -54,11 +59,17 @@ def read_text(repo: OSTree.Repo, commit: str, path: str) -> str | None:
 
 def read_bytes(repo: OSTree.Repo, commit: str, path: str) -> bytes | None:
     """The content of a small file in the commit, None where there is no such file."""
-    file = find_path(repo, commit, path)
+    _, root, _ = repo.read_commit(commit)
+    return bytes_below(root, path)
+
+
+def bytes_below(root: OSTree.RepoFile, path: str) -> bytes | None:
+    """As `read_bytes`, in a tree that need not be committed yet."""
+    file = find_below(root, path)
     info = file_info(file) if file is not None else None
     if file is None or info is None or info.get_file_type() != Gio.FileType.REGULAR:
         return None
-    _, content, _, _ = repo.load_file(file.get_checksum())
+    _, content, _, _ = root.get_repo().load_file(file.get_checksum())
     chunks = []
     while chunk := content.read_bytes(CHUNK).get_data():
         chunks.append(chunk)

@@ -13,7 +13,7 @@ import rpm
 
 from journal.events import Package
 
-FORMAT = 3
+FORMAT = 4
 """Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""
 
 SCRIPTS = "scripts"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import gi
@@ -17,6 +18,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
 from layering.base_facts import BaseFacts, base_facts  # noqa: E402
+from layering.base_labels import relabel_base  # noqa: E402
 from layering.base_scripts import base_of  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
 from layering.errors import BaseError, LayeringError, ScriptsRefused  # noqa: E402
@@ -24,6 +26,9 @@ from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
 from layering.labels import UNLABELLED, Labels  # noqa: E402
 from layering.layer_key import SCRIPTS, LayerInputs, canonical_inputs, layer_key  # noqa: E402
 from layering.layer_metadata import layer_metadata  # noqa: E402
+from layering.policy import read_policy  # noqa: E402
+from layering.policy_modules import REBUILD, goes_into_store, module_of, modules_first, not_taken_up  # noqa: E402
+from layering.relabel import Relabel  # noqa: E402
 from layering.rpmdb import (  # noqa: E402
     checkout_rpmdb,
     coloured_owner_of,
@@ -79,6 +84,7 @@ def compose(
     *,
     deployed: Mapping[str, Path] | None = None,
     labels: Labels = UNLABELLED,
+    relabel: Relabel | None = None,
 ) -> Composed:
     """Find the layered commit of these inputs, or write it; until it is whole only objects were added.
 
@@ -86,7 +92,9 @@ def compose(
         packages: those that `inputs` names, from the cache.
         scratch: a directory to work in; what is made there is gone afterwards.
         deployed: directories of deployments, by their commit: where the base is on disk already.
-        labels: those of the tree that comes out; the packages have to be labelled with them.
+        labels: those of the base with the packages' files on it. What the tree comes to be labelled with can be
+            others yet: the packages' scripts may change the policy.
+        relabel: gives the packages with other labels than they have; without it, they have to have the right ones.
 
     Raises:
         ScriptFailed: a script of a package failed. ScriptsUnavailable: there are some, and they can't be run here.
@@ -101,8 +109,13 @@ def compose(
         return found
     if sorted((package.nevra, package.package.sha256) for package in packages) != sorted(inputs.packages):
         raise LayeringError("the packages to lay are not those that the layer key is made from")
-    if any(package.policy != labels.checksum for package in packages):
-        raise LayeringError("the packages to lay are not labelled with the policy of their tree")
+
+    def labelled(labels: Labels) -> Sequence[CachedPackage]:
+        found = packages if relabel is None else relabel(labels)
+        if any(package.policy != labels.checksum for package in found):
+            raise LayeringError("the packages to lay are not labelled with the policy of their tree")
+        return found
+
     facts = base_facts(repo, inputs.base)
     if repo.load_commit(inputs.base)[2] != OSTree.RepoCommitState.NORMAL:
         raise BaseError(f"base commit {inputs.base} is only in part in the repository")
@@ -111,7 +124,14 @@ def compose(
         with tempfile.TemporaryDirectory(dir=scratch, prefix="layer-") as directory:
             ground = Ground(Path(directory), deployed or {})
             composed = _write(
-                repo, inputs=inputs, key=key, facts=facts, packages=packages, ground=ground, labels=labels
+                repo,
+                inputs=inputs,
+                key=key,
+                facts=facts,
+                packages=packages,
+                ground=ground,
+                labels=labels,
+                relabel=labelled,
             )
         repo.commit_transaction()
     except (GLib.Error, OSError) as error:
@@ -133,6 +153,7 @@ def _write(
     packages: Sequence[CachedPackage],
     ground: Ground,
     labels: Labels,
+    relabel: Relabel,
 ) -> Composed:
     scratch = ground.scratch
     untouched = scratch / "base"
@@ -145,12 +166,29 @@ def _write(
     timestamp = max([facts.timestamp, *(package.build_time for package in packages)])
     root = scratch / "root"
     checkout_rpmdb(repo, inputs.base, root)
-    plan = _plan(root, packages, inputs.options)
-    grafted = _graft(
-        repo, inputs.base, packages, base_owner, plan=plan, ground=ground, timestamp=timestamp, labels=labels
+    # Where there is no policy, modules are files like others.
+    modules = [each.header for each in packages if module_of(each.header)] if labels.policy else []
+    plan = _plan(root, packages, inputs.options, bool(modules))
+    if not (plan and modules):
+        packages = relabel(labels)  # else what scripts make of the policy has to be seen first
+    grafted, final = _graft(
+        repo,
+        inputs.base,
+        packages,
+        base_owner,
+        plan=plan,
+        ground=ground,
+        timestamp=timestamp,
+        labels=labels,
+        relabel=relabel,
     )
+    notes = [*grafted.notes, *(not_taken_up(modules) if final.checksum == labels.checksum else ())]
+    if final.checksum != (inputs.policy or "") and (
+        count := relabel_base(repo, grafted.tree, Labels(read_policy(repo, inputs.base)), final)
+    ):
+        notes.append(f"files and directories of the base that the layer's policy gives another label: {count}")
     install(root, [package.prefix for package in packages], timestamp)
-    replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root), labels)
+    replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root), final)
     canonical = canonical_inputs(inputs)
     metadata = layer_metadata(
         repo,
@@ -158,25 +196,31 @@ def _write(
         canonical,
         key=key,
         packages=packages,
-        notes=grafted.notes,
+        notes=notes,
         everything=package_list(root),
-        policy=labels.checksum,
+        policy=final.checksum,
     )
     _, tree = repo.write_mtree(grafted.tree)
     _, commit = repo.write_commit_with_time(inputs.base, "Layered commit", "", metadata, tree, timestamp)
     repo.transaction_set_ref(None, f"{KEY_PREFIX}/{key}", commit)
-    return Composed(commit, key, grafted.notes, policy=labels.checksum or None)
+    return Composed(commit, key, tuple(notes), policy=final.checksum or None)
 
 
-def _plan(root: Path, packages: Sequence[CachedPackage], options: Mapping[str, str]) -> Plan:
-    """Which scripts are to run, the base's triggers among them. root: of the base's rpmdb."""
+def _plan(root: Path, packages: Sequence[CachedPackage], options: Mapping[str, str], modules: bool) -> Plan:
+    """What is to run, the base's triggers among it. root: of the base's rpmdb. modules: packages bring policy modules.
+
+    Building the policy from what packages have put into the module store is no script of theirs: it can be neither
+    refused nor skipped.
+    """
+    headers = in_order(package.header for package in packages)
+    rebuild = (REBUILD,) if modules and any(map(goes_into_store, headers)) else ()
     mode = options.get(SCRIPTS)
     if mode == "skip":
-        return Plan()
-    plan = plan_scripts(in_order(package.header for package in packages), base_of(root))
+        return Plan(after=rebuild)
+    plan = plan_scripts(modules_first(headers) if modules else headers, base_of(root))
     if mode == "refuse" and plan.scripts:
         raise ScriptsRefused(f"Scripts would have to run: {'; '.join(map(str, plan.scripts))}")
-    return plan
+    return replace(plan, after=(*rebuild, *plan.after))
 
 
 def _graft(
@@ -189,14 +233,23 @@ def _graft(
     ground: Ground,
     timestamp: int,
     labels: Labels,
-) -> Grafted:
+    relabel: Relabel,
+) -> tuple[Grafted, Labels]:
     if not plan:
-        return graft(repo, base, packages, base_owner, labels)
+        return graft(repo, base, packages, base_owner, labels), labels
     # The scripts run outside of any transaction.
     repo.abort_transaction()
-    rpmdb = rpmdb_directory(repo, base)
     return graft_and_run(
-        repo, base, packages, base_owner, plan=plan, ground=ground, rpmdb=rpmdb, timestamp=timestamp, labels=labels
+        repo,
+        base,
+        packages,
+        base_owner,
+        plan=plan,
+        ground=ground,
+        rpmdb=rpmdb_directory(repo, base),
+        timestamp=timestamp,
+        labels=labels,
+        relabel=relabel,
     )
 
 

@@ -16,7 +16,7 @@ from layering.labels import Labels
 from layering.logs import log
 from layering.objects import CacheBroken
 from layering.policy import read_policy
-from layering.relabel import relabel
+from layering.relabel import Relabelling
 from layering.work import Work
 from projections.host import HostState
 
@@ -107,10 +107,10 @@ def _compose(work: Work, decision: Decision) -> tuple[HostState, layered_commit.
         inputs = _inputs(work, target)
         try:
             labels = Labels(read_policy(work.repo, target.base_commit or "", cached))
-            relabelled = relabel(work.cache, cached, labels)
+            relabelling = Relabelling(work.cache, cached)
             work.progress.step("Composing the layered commit")
             composed = layered_commit.compose(
-                work.repo, inputs, relabelled.packages, work.scratch, deployed=deployed, labels=labels
+                work.repo, inputs, cached, work.scratch, deployed=deployed, labels=labels, relabel=relabelling
             )
         except CacheBroken as broken:
             # What was damaged is gone from the cache now: have it again, each package once.
@@ -120,7 +120,7 @@ def _compose(work: Work, decision: Decision) -> tuple[HostState, layered_commit.
             log.warning("package cache damaged", package=broken.package.nevra)
         else:
             # What was relabelled is the cache's affair: the commit's own notes are those of its inputs alone.
-            return target, msgspec.structs.replace(composed, notes=(*composed.notes, *relabelled.notes))
+            return target, msgspec.structs.replace(composed, notes=(*composed.notes, *relabelling.notes))
 
 
 def _require_sandbox(work: Work, packages: Iterable[Package]) -> None:

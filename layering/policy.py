@@ -14,41 +14,36 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import gi
-import rpm
 
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
-from layering.commit_tree import file_info, find_path, read_bytes  # noqa: E402
-from layering.errors import BaseError, ImportRefused  # noqa: E402
+from layering.commit_tree import bytes_below, file_info, find_below  # noqa: E402
+from layering.errors import BaseError  # noqa: E402
+from layering.policy_modules import require_semodule  # noqa: E402
 
 if TYPE_CHECKING:
     from layering.cached_package import CachedPackage
 
 # As libostree: /etc of a commit that has no /usr/etc, else that one.
-_PLACES = ("etc/selinux", "usr/etc/selinux")
+PLACES = ("etc/selinux", "usr/etc/selinux")
+"""Where a tree can have /etc/selinux, the one that counts first."""
 _CONTEXTS = "contexts/files/file_contexts"
-# All that libselinux reads beside file_contexts itself. What it finds compiled (.bin) is made from these.
-_MORE_CONTEXTS = tuple(f"{_CONTEXTS}.{suffix}" for suffix in ("homedirs", "local", "subs", "subs_dist"))
+# All that libselinux reads beside the binary policy. What it finds compiled (.bin) is made from these.
+CONTEXTS = (_CONTEXTS, f"{_CONTEXTS}.homedirs", f"{_CONTEXTS}.local")
+"""Files of file_contexts(5), below /etc/selinux/TYPE."""
+SUBSTITUTIONS = (f"{_CONTEXTS}.subs", f"{_CONTEXTS}.subs_dist")
+"""Files that say which path is labelled as if it were another, in the order in which they are read."""
 _BINARY = re.compile(r"policy\.(\d+)")
-_MODULE = re.compile(
-    r"/usr/share/selinux/.+\.(?:pp|cil)(?:\.(?:bz2|gz|xz))?|(?:/usr)?/(?:etc|var/lib)/selinux/[^/]+/(?:active/)?modules/.+"
-)
 
-Source = tuple[OSTree.Repo, str]
-"""A commit and the repository that has it."""
+Source = tuple[OSTree.RepoFile, str]
+"""The root of a tree, and where in it /etc/selinux is."""
 
 
 class PolicyBroken(BaseError):
     """The tree says that it has an SELinux policy, and the policy can't be used."""
 
     id = "policy-broken"
-
-
-class PolicyModulesRefused(ImportRefused):
-    """The package brings modules for the SELinux policy, which would have to be rebuilt before anything is labelled."""
-
-    id = "policy-modules-refused"
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,7 @@ def read_policy(repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage] 
 
     Raises:
         PolicyBroken: the tree is configured for a policy that it does not have.
-        PolicyModulesRefused: a package brings policy modules.
+        PolicyModulesRefused: a package brings policy modules, and there is no semodule to build them with.
         BaseError: the commit is not there or damaged.
     """
     try:
@@ -110,60 +105,68 @@ def read_policy(repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage] 
         raise BaseError(f"The SELinux policy of commit {base} can't be read: {error.message}") from error
 
 
+def policy_of_tree(root: OSTree.RepoFile, tree: str) -> Policy | None:
+    """The policy of a tree that is whole, None where SELinux is off or not there. tree: what to call it.
+
+    Raises:
+        PolicyBroken: the tree is configured for a policy that it does not have.
+        BaseError: the tree is damaged.
+    """
+    try:
+        return _gather([(root, place) for place in PLACES], tree)
+    except GLib.Error as error:
+        raise BaseError(f"The SELinux policy of {tree} can't be read: {error.message}") from error
+
+
 def _read_policy(repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage]) -> Policy | None:
     packages = sorted(packages, key=lambda package: package.nevra)
-    sources: list[tuple[Source, str]] = [((repo, base), place) for place in _PLACES]
-    of_packages = _PLACES[1]
-    sources += [((each.repo, each.commit), of_packages) for each in packages if _has(each, of_packages)]
+    _, root, _ = repo.read_commit(base)
+    sources: list[Source] = [(root, place) for place in PLACES]
+    sources += [(found, PLACES[1]) for each in packages if (found := _root(each)) is not None]
+    policy = _gather(sources, f"commit {base}")
+    if policy is not None:
+        require_semodule(root, packages)
+    return policy
+
+
+def _gather(sources: Sequence[Source], tree: str) -> Policy | None:
     text = _first(sources, "config")
     config = parse_config(text.decode(errors="replace")) if text is not None else Config()
     if not config.enabled:
         return None
-    tree = f"commit {base}"
     name = config.type
     if name is None or "/" in name or name in {".", ".."}:
         said = "names no SELINUXTYPE" if name is None else f"names {name!r} as SELINUXTYPE"
         raise PolicyBroken(f"The SELinux policy of {tree} can't be used: /etc/selinux/config {said}")
-    for package in packages:
-        _refuse_modules(package)
     contexts = _first(sources, f"{name}/{_CONTEXTS}")
     binary = max(_binaries(sources, name), default=None)
     if contexts is None or binary is None:
         missing = f"/etc/selinux/{name}/{_CONTEXTS if contexts is None else 'policy/policy.NN'}"
         raise PolicyBroken(f"The SELinux policy of {tree} can't be used: {missing} is missing")
-    wanted = (_CONTEXTS, *_MORE_CONTEXTS, f"policy/policy.{binary}")
+    wanted = (*CONTEXTS, *SUBSTITUTIONS, f"policy/policy.{binary}")
     found = {path: _first(sources, f"{name}/{path}") for path in wanted}
     return Policy(name, {path: content for path, content in found.items() if content is not None}, tree)
 
 
-def _has(package: CachedPackage, place: str) -> bool:
-    """Whether the package has anything there. One that is damaged is found out when it is laid, and imported again."""
+def _root(package: CachedPackage) -> OSTree.RepoFile | None:
+    """The package's tree, where it has a say in the policy. What is damaged is found out when it is laid."""
     try:
-        return find_path(package.repo, package.commit, place) is not None
+        _, root, _ = package.repo.read_commit(package.commit)
+        return root if find_below(root, PLACES[1]) is not None else None
     except GLib.Error:
-        return False
-
-
-def _refuse_modules(package: CachedPackage) -> None:
-    module = next((path for path in package.header[rpm.RPMTAG_FILENAMES] or () if _MODULE.fullmatch(path)), None)
-    if module is not None:
-        raise PolicyModulesRefused(
-            f"{package.nevra} brings SELinux policy modules ({module}): the base's policy would have to be rebuilt "
-            "before files are labelled, which layer can't do",
-            hint="Have the module in the base image.",
-        )
+        return None
 
 
 def _first(sources: Sequence[tuple[Source, str]], path: str) -> bytes | None:
     """The file from the first tree that has it: where two differ, laying them is refused anyway."""
-    contents = (read_bytes(*source, f"{place}/{path}") for source, place in sources)
+    contents = (bytes_below(root, f"{place}/{path}") for root, place in sources)
     return next((content for content in contents if content is not None), None)
 
 
 def _binaries(sources: Sequence[tuple[Source, str]], name: str) -> Iterable[int]:
     """The versions of the binary policies; libselinux and libostree take the highest."""
-    for (repo, commit), place in sources:
-        directory = find_path(repo, commit, f"{place}/{name}/policy")
+    for root, place in sources:
+        directory = find_below(root, f"{place}/{name}/policy")
         info = file_info(directory) if directory is not None else None
         if directory is None or info is None or info.get_file_type() != Gio.FileType.DIRECTORY:
             continue

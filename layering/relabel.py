@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import gi
@@ -16,21 +16,49 @@ from layering.package_tree import PackageTree  # noqa: E402
 from layering.pkgcache import PackageCache  # noqa: E402
 from layering.trees import join, lookup, relabelled_metadata  # noqa: E402
 
+Relabel = Callable[[Labels], Sequence[CachedPackage]]
+"""The packages of a layer as a policy labels them."""
+
 _FILE = OSTree.ObjectType.FILE
 
 
-@dataclass(frozen=True, slots=True)
-class Relabelled:
-    """Packages, all of them labelled with one policy.
+@dataclass
+class Relabelling:
+    """Packages of the cache, to be called for them as a policy labels them; and what that took.
 
     looked_at: how many the cache had with the labels of other policies alone. changed: how many of these had a label
     that is another now. paths: how many files and directories that were.
     """
 
-    packages: tuple[CachedPackage, ...]
+    cache: PackageCache
+    packages: Sequence[CachedPackage]
     looked_at: int = 0
     changed: int = 0
     paths: int = 0
+
+    def __call__(self, labels: Labels) -> Sequence[CachedPackage]:
+        """The packages with these labels: as the cache has them, or as new commits on their branches there.
+
+        Raises:
+            CacheBroken: a cached package is damaged and was dropped: import it again and repeat.
+            PolicyBroken: the policy can't be read.
+            LayeringError: the cache can't be written.
+        """
+        found = [_labelled_with(self.cache, package, labels.checksum) for package in self.packages]
+        if all(found):
+            return [package for package in found if package]
+        result = []
+        with self.cache.writing() as repo:
+            for package, there in zip(self.packages, found, strict=True):
+                if there is not None:
+                    result.append(there)
+                    continue
+                root, count = _write(repo, package, labels)
+                result.append(self.cache.add_labelled(package, root, labels.checksum))
+                self.looked_at += 1
+                self.changed += bool(count)
+                self.paths += count
+        return result
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -38,30 +66,6 @@ class Relabelled:
         if not self.looked_at:
             return ()
         return (f"relabelled {self.changed} of {self.looked_at} (files and directories: {self.paths})",)
-
-
-def relabel(cache: PackageCache, packages: Sequence[CachedPackage], labels: Labels) -> Relabelled:
-    """The packages as this policy labels them: as the cache has them, or as new commits on their branches there.
-
-    Raises:
-        CacheBroken: a cached package is damaged and was dropped: import it again and repeat.
-        PolicyBroken: the policy can't be read.
-        LayeringError: the cache can't be written.
-    """
-    found = [_labelled_with(cache, package, labels.checksum) for package in packages]
-    if all(found):
-        return Relabelled(tuple(package for package in found if package))
-    result, differing = [], []
-    with cache.writing() as repo:
-        for package, there in zip(packages, found, strict=True):
-            if there is not None:
-                result.append(there)
-                continue
-            root, count = _write(repo, package, labels)
-            result.append(cache.add_labelled(package, root, labels.checksum))
-            differing.append(count)
-    changed = sum(1 for count in differing if count)
-    return Relabelled(tuple(result), len(differing), changed, sum(differing))
 
 
 def _labelled_with(cache: PackageCache, package: CachedPackage, policy: str) -> CachedPackage | None:

@@ -23,9 +23,11 @@ from layering.commit_tree import find_path  # noqa: E402
 from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
 from layering.image_accounts import merged, parted  # noqa: E402
 from layering.labels import Labels  # noqa: E402
+from layering.labels_after import labels_after  # noqa: E402
 from layering.logs import log  # noqa: E402
 from layering.lowers import base_checkout, clear_away, lay_out_changes, temporary, work_directory  # noqa: E402
 from layering.overlay import find_scratch, mounted  # noqa: E402
+from layering.relabel import Relabel  # noqa: E402
 from layering.sandbox import Sandbox, ScriptFailed, time_limit  # noqa: E402
 from layering.scripts import Plan, Script  # noqa: E402
 from layering.upper import absorb  # noqa: E402
@@ -72,13 +74,16 @@ def graft_and_run(
     rpmdb: str,
     timestamp: int,
     labels: Labels,
-) -> Grafted:
+    relabel: Relabel,
+) -> tuple[Grafted, Labels]:
     """Lay the packages onto the base and run their scripts; ends inside a transaction that it opened.
+
+    Returns the labels as well that the tree has, by the SELinux policy that the scripts left.
 
     Args:
         rpmdb: where the tree keeps it: what scripts do to it is dropped.
         timestamp: what the scripts may take for now, seconds since the epoch.
-        labels: of the tree that comes out, for what scripts make as well.
+        labels: of the tree before the scripts run. relabel: the packages with those that come out.
 
     Raises:
         ScriptFailed: one of them failed. ScriptsUnavailable: they can't be run here. And what `graft` raises.
@@ -87,6 +92,7 @@ def graft_and_run(
         stage = _Stage(work, _lower(repo, base, ground), rpmdb, timestamp, time_limit())
         laid = work / "first"
         makes_users = bool(plan.sysusers or plan.before)
+        accounts: Accounts | None = None
         grafted = _lay(
             repo, base, laid, lambda: graft(repo, base, packages, base_owner, labels, provisional=makes_users)
         )
@@ -104,8 +110,13 @@ def graft_and_run(
             with stage.set(laid) as tree:
                 tree.run(plan.after)
         repo.prepare_transaction()
-        notes = absorb(repo, grafted.tree, work / "upper", rpmdb, labels)
-    return Grafted(grafted.tree, (*grafted.notes, *stage.notes, *notes))
+        upper = work / "upper"
+        notes = absorb(repo, grafted.tree, upper, rpmdb, labels)
+        final = labels_after(repo, grafted.tree, upper, labels)
+        if any(package.policy != final.checksum for package in packages) or final.checksum != labels.checksum:
+            grafted = graft(repo, base, relabel(final), base_owner, final, accounts=accounts)
+            notes = absorb(repo, grafted.tree, upper, rpmdb, final)
+    return Grafted(grafted.tree, (*grafted.notes, *stage.notes, *notes)), final
 
 
 def _lay(repo: OSTree.Repo, base: str, target: Path, lay: Callable[[], Grafted]) -> Grafted:
