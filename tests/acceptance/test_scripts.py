@@ -21,60 +21,15 @@ from tests.acceptance.bases import BRANCH, RPMDB, BaseTree
 from tests.acceptance.checks import fails, unchanged
 from tests.acceptance.conftest import CopyHost, InstallHost
 from tests.acceptance.host import Host, environment
+from tests.acceptance.programs import with_libraries, with_shell
 from tests.acceptance.repositories import Repository
 from tests.acceptance.rpms import File, Files, build_rpm
 
-BUSYBOX = Path(shutil.which("busybox") or "/usr/bin/busybox")
-APPLETS = (
-    "sh",
-    "cat",
-    "ls",
-    "rm",
-    "mv",
-    "cp",
-    "mkdir",
-    "ln",
-    "touch",
-    "echo",
-    "id",
-    "sleep",
-    "stat",
-    "chmod",
-    "chown",
-    "env",
-    "hostname",
-    "ip",
-    "mknod",
-    "mkfifo",
-    "awk",
-    "test",
-    "true",
-    "setsid",
-    "sed",
-    "ps",
-    "seq",
-    "date",
-)
 RULES = "/usr/share/rules"  # of the base, for scripts to change
 
 
-def with_libraries(*programs: str) -> dict[str, File]:
-    """Programs of this machine and the libraries that they load, each at its own place."""
-    found: dict[str, File] = {}
-    for program in programs:
-        path = Path(shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") or program)
-        listed = subprocess.run(["ldd", str(path)], check=True, capture_output=True, text=True).stdout
-        for each in {str(path), *re.findall(r"(/\S+) \(0x", listed)}:
-            # /lib and /lib64 lead into /usr, in the base as here.
-            place = each if each.startswith("/usr/") else f"/usr{each}"
-            found[place] = File(Path(each).read_bytes(), mode=0o755)
-    return found
-
-
 def image_files() -> dict[str, File]:
-    files = {"/usr/bin/busybox": File(BUSYBOX.read_bytes(), mode=0o755)}
-    files |= {f"/usr/bin/{name}": File(symlink="busybox") for name in APPLETS if name != "sh"}
-    files |= {f"{RULES}/one": File("one\n"), f"{RULES}/two": File("two\n"), f"{RULES}/deep/three": File("three\n")}
+    files = {f"{RULES}/one": File("one\n"), f"{RULES}/two": File("two\n"), f"{RULES}/deep/three": File("three\n")}
     files["/usr/etc/settings"] = File("colour=red\n")
     return files
 
@@ -82,9 +37,7 @@ def image_files() -> dict[str, File]:
 @pytest.fixture
 def base(tmp_path: Path) -> BaseTree:
     """A base whose shell is a real one."""
-    shell: Files = {"/usr/bin/bash": File(BUSYBOX.read_bytes(), mode=0o755), "/usr/bin/sh": File(symlink="bash")}
-    bash = build_rpm(tmp_path / "rpms", "bash", "5.2.26", "4", arch="x86_64", files=shell, provides=["/bin/sh"])
-    tree = BaseTree(tmp_path / "remote").without_packages("bash").with_packages([bash]).with_files(image_files())
+    tree = with_shell(BaseTree(tmp_path / "remote")).with_files(image_files())
     tree.commit(BRANCH, "1")
     return tree
 

@@ -9,10 +9,21 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree, ostree
-from tests.acceptance.checks import fails, same_deployments
+from tests.acceptance.checks import same_deployments
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
-from tests.acceptance.policies import CONFIG, CONTEXTS, PLACE, context, label, policy
+from tests.acceptance.policies import (
+    CONFIG,
+    CONTEXTS,
+    PLACE,
+    cache_of,
+    cached_commits,
+    context,
+    label,
+    notes_of,
+    policy,
+    policy_of,
+)
 from tests.acceptance.repositories import HttpServer, Repository
 from tests.acceptance.rpms import File, Files
 
@@ -39,31 +50,6 @@ def host_with(base: BaseTree, install_host: InstallHost, repository: Repository)
         return install_host(repo_file or repository.repo_file())
 
     return make
-
-
-def notes_of(host: Host) -> list[str]:
-    """The notes of the last transaction's layer."""
-    events = host.json("show", str(host.last()["transaction"]))["events"]
-    return [note for event in events if event["type"] == "layer-committed" for note in event["payload"]["notes"]]
-
-
-def policy_of(host: Host) -> str | None:
-    """The checksum that the last transaction journaled."""
-    events = host.json("show", str(host.last()["transaction"]))["events"]
-    found: list[str | None] = [each["payload"]["policy"] for each in events if each["type"] == "layer-committed"]
-    return found[-1]
-
-
-def cached_commits(host: Host, name: str = "tool") -> list[str]:
-    """The commits of a package's branch in the cache, the newest first."""
-    cache = cache_of(host)
-    (ref,) = [line for line in ostree("refs", repo=cache).split() if line.startswith(f"layer/pkg/{name}/")]
-    log = ostree("log", ref, repo=cache)
-    return [line.removeprefix("commit ") for line in log.splitlines() if line.startswith("commit ")]
-
-
-def cache_of(host: Host) -> Path:
-    return host.repo / "extensions/layer/pkgcache"
 
 
 def object_of(host: Host, commit: str, path: str, repo: Path | None = None) -> str:
@@ -233,16 +219,6 @@ def test_a_policy_that_makes_libostree_crash_is_refused_for_a_bare_base_too(
         result = host.run("upgrade", check=1)
     assert "names no SELINUXTYPE" in result.stderr
     assert host.last()["error"]["kind"] == "policy-broken"
-
-
-def test_policy_modules_are_refused_by_name(host_with: HostWith, repository: Repository) -> None:
-    repository.build("module", files={"/usr/share/selinux/packages/module.pp.bz2": "a module\n"})
-    repository.publish()
-    host = host_with()
-    result = fails(host, "pkg-add", "module")
-    assert (
-        "module-1.0-1.noarch brings SELinux policy modules (/usr/share/selinux/packages/module.pp.bz2)" in result.stderr
-    )
 
 
 def test_policy_modules_are_mere_files_where_there_is_no_policy(host: Host, repository: Repository) -> None:
