@@ -94,15 +94,14 @@ class _Walk:
         return self.before.label(path, mode) != self.after.label(path, mode)
 
     def _named(self, path: str, patterns: Iterable[Pattern]) -> bool:
-        seen = self._as_seen(path)
-        return any(pattern.matches(seen) for pattern in patterns)
+        both = {path_in_policy(path), self._as_seen(path)}
+        return any(pattern.matches(each) for pattern in patterns for each in both)
 
     def _below(self, path: str, patterns: Sequence[Pattern]) -> Sequence[Pattern]:
-        own = f"{path_in_policy(path)}/"
+        own, seen = f"{path_in_policy(path)}/", f"{self._as_seen(path)}/"
         if any(f"{source}/".startswith(own) for source, _ in self.substitutions):
             return patterns  # part of it is seen elsewhere
-        seen = f"{self._as_seen(path)}/"
-        return [pattern for pattern in patterns if pattern.may_match_below(seen)]
+        return [pattern for pattern in patterns if pattern.may_match_below(own) or pattern.may_match_below(seen)]
 
     def _as_seen(self, path: str) -> str:
         """The path that libselinux compares: see file_contexts.subs of selabel_file(5)."""
@@ -120,10 +119,13 @@ def _pattern(regex: str) -> Pattern:
     if rest[:1] in {"?", "*", "{"}:
         stem = re.sub(r"\\?.\Z", "", stem, flags=re.DOTALL)  # may be left out
     stem = re.sub(r"\\(.)", r"\1", stem)
+    if "|" in _outside_groups(rest):
+        stem = ""
     try:
-        return Pattern("" if "|" in _outside_groups(rest) else stem, re.compile(regex, re.DOTALL))
+        # A class within brackets, [[:alpha:]], is something else to Python.
+        return Pattern(stem, None if "[:" in regex else re.compile(regex, re.DOTALL))
     except re.error:
-        return Pattern("", None)
+        return Pattern(stem, None)
 
 
 def _outside_groups(regex: str) -> str:
