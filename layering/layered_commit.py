@@ -24,7 +24,7 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 from journal.events import Package  # noqa: E402
 from layering.base_scripts import base_of  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
-from layering.commit_tree import CHUNK, read_text  # noqa: E402
+from layering.commit_tree import read_text  # noqa: E402
 from layering.errors import BaseError, LayeringError, ScriptsRefused  # noqa: E402
 from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
 from layering.labels import UNLABELLED, Labels, with_label  # noqa: E402
@@ -248,7 +248,7 @@ def _write(
         key=key,
         packages=packages,
         notes=grafted.notes,
-        everything=package_list(root),
+        installed=lambda: package_list(root),
         policy=labels.checksum,
     )
     _, tree = repo.write_mtree(grafted.tree)
@@ -330,8 +330,7 @@ def _write_file(
     digest = hashlib.sha256(stream.read_bytes(length - size).get_data())
     stream.close()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
+        hashlib.file_digest(file, lambda: digest)
     repo.write_content_trusted(digest.hexdigest(), *content())
     return digest.hexdigest()
 
