@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
+from typing import BinaryIO
 
 import gi
 
@@ -86,3 +88,13 @@ def file_info(file: Gio.File) -> Gio.FileInfo | None:
         ):
             return None
         raise
+
+
+def copy_content(content: Gio.InputStream, target: BinaryIO) -> None:
+    """Write all that a stream of libostree's yields to a file; what lies in a file of its own, the kernel copies."""
+    if hasattr(content, "get_fd"):  # Gio.UnixInputStream, of GioUnix in later versions of GLib
+        while os.sendfile(target.fileno(), content.get_fd(), None, CHUNK):
+            pass
+        return
+    while chunk := content.read_bytes(CHUNK).get_data():
+        target.write(chunk)

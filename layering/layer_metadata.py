@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 
 import gi
 
@@ -11,9 +12,12 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
 from layering.cached_package import CachedPackage  # noqa: E402
+from layering.rpmdb import PackageTuple, package_tuple  # noqa: E402
 
 _CLIENT_LAYER_VERSION = 6  # of rpm-ostree's metadata, all of whose keys are below
 _OF_THE_BASE = ("ostree.bootable", "ostree.linux", "version")
+_PACKAGE_LIST = "rpmostree.rpmdb.pkglist"
+_TUPLES = GLib.VariantType("a(sssss)")
 
 
 def layer_metadata(
@@ -22,18 +26,20 @@ def layer_metadata(
     canonical: str,
     *,
     key: str,
-    packages: Iterable[CachedPackage],
+    packages: Sequence[CachedPackage],
     notes: Sequence[str],
-    everything: list[tuple[str, str, str, str, str]],
+    installed: Callable[[], list[PackageTuple]],
     policy: str,
 ) -> GLib.Variant:
     """Ours under `layer.`, and all that rpm-ostree's and bootc's tools read from a client-side layer.
 
     Args:
         base: commit of the base. canonical: the layer's inputs, and key: their hash.
-        packages: that are layered. everything: name, epoch, version, release, architecture of all that is installed.
+        packages: that are layered. installed: reads all that is, asked where the base's commit does not list its own.
         policy: checksum of the SELinux policy that its files are labelled with, empty for none.
     """
+    _, variant, _ = repo.load_commit(base)
+    of_base = variant.get_child_value(0)
     names = sorted({package.nevra.rsplit("-", 2)[0] for package in packages})
     values = {
         "layer.base": GLib.Variant("s", base),
@@ -47,20 +53,31 @@ def layer_metadata(
         "rpmostree.removed-base-packages": GLib.Variant("av", []),
         "rpmostree.replaced-base-packages": GLib.Variant("a(vv)", []),
         "rpmostree.replaced-base-remote-packages": GLib.Variant("a{sv}", {}),
-        "rpmostree.rpmdb.pkglist": _package_tuples(everything),
+        _PACKAGE_LIST: _everything(of_base, packages, installed),
         "rpmostree.state-sha512": GLib.Variant("s", hashlib.sha512(canonical.encode()).hexdigest()),
     }
-    _, variant, _ = repo.load_commit(base)
     if policy:
         values["layer.policy"] = GLib.Variant("s", policy)
     for name in _OF_THE_BASE:
-        if (value := variant.get_child_value(0).lookup_value(name, None)) is not None:
+        if (value := of_base.lookup_value(name, None)) is not None:
             values[name] = value
     return GLib.Variant("a{sv}", dict(sorted(values.items())))
 
 
-def _package_tuples(packages: Iterable[Iterable[str]]) -> GLib.Variant:
-    # By hand: PyGObject's own conversion looks at the type of each string anew, which for an image's packages adds up.
-    string = GLib.Variant.new_string
-    tuples = [GLib.Variant.new_tuple(*map(string, package)) for package in packages]
-    return GLib.Variant.new_array(GLib.VariantType("(sssss)"), tuples)
+def _everything(
+    of_base: GLib.Variant, packages: Iterable[CachedPackage], installed: Callable[[], list[PackageTuple]]
+) -> GLib.Variant:
+    # Images made by rpm-ostree list their packages: reading all headers of their rpmdb would cost more than the layer.
+    listed = of_base.lookup_value(_PACKAGE_LIST, _TUPLES)
+    if listed is None:
+        return _package_tuples(installed())
+    layered = _package_tuples(sorted(package_tuple(package.header) for package in packages))
+    tuples = [each.get_child_value(index) for each in (listed, layered) for index in range(each.n_children())]
+    tuples.sort(key=lambda each: each.get_child_value(0).get_string())
+    return GLib.Variant.new_array(_TUPLES.element(), tuples)
+
+
+def _package_tuples(packages: Iterable[PackageTuple]) -> GLib.Variant:
+    # As text: PyGObject's own conversion looks at the type of each string anew, which for an image's packages adds up.
+    tuples = (f"({json.dumps(package, ensure_ascii=False)[1:-1]})" for package in packages)
+    return GLib.Variant.parse(_TUPLES, f"[{','.join(tuples)}]", None, None)

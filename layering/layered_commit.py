@@ -197,7 +197,7 @@ def _write(
         key=key,
         packages=packages,
         notes=notes,
-        everything=package_list(root),
+        installed=lambda: package_list(root),
         policy=final.checksum,
     )
     _, tree = repo.write_mtree(grafted.tree)

@@ -19,7 +19,7 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
-from layering.commit_tree import CHUNK  # noqa: E402
+from layering.commit_tree import copy_content  # noqa: E402
 
 _TEMPORARY = "run-"
 _AT_FDCWD = -100  # fcntl.h: the path is not relative to a descriptor
@@ -102,8 +102,7 @@ def _copy(repo: OSTree.Repo, checksum: str, target: Path) -> None:
         os.chown(target, uid, gid, follow_symlinks=False)
     else:
         with target.open("wb") as file:
-            while chunk := content.read_bytes(CHUNK).get_data():
-                file.write(chunk)
+            copy_content(content, file)
             os.fchown(file.fileno(), uid, gid)
             os.fchmod(file.fileno(), mode & 0o7777)
         os.utime(target, (0, 0))

@@ -7,10 +7,11 @@ Documentation/filesystems/overlayfs.rst.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,13 @@ from layering.errors import LayeringError, Refused
 
 # All that is new is whole in the upper directory: data, not only metadata; copies, not references to below.
 _OPTIONS = "metacopy=off,redirect_dir=off,index=off"
-# The paths are relative, so that no character of theirs means anything to the kernel.
-_HOLD = 'mount -t overlay layer -o "$1" merged && echo mounted && exec cat'
+# The paths are relative, so that no character of theirs means anything to the kernel. What scripts write is kept by
+# the commit, not by the overlay: without `volatile` (Linux 5.10) its end is a sync of the whole file system.
+_HOLD = """
+mount -t overlay layer -o "$1,volatile" merged 2>/dev/null || mount -t overlay layer -o "$1" merged || exit
+echo mounted
+read -r end
+"""
 
 
 class ScriptsUnavailable(Refused):
@@ -49,6 +55,7 @@ def mounted(directory: Path, lowers: Sequence[Path]) -> Iterator[Overlay]:
     Raises:
         LayeringError: the kernel refuses.
     """
+    shutil.rmtree(directory / "work", ignore_errors=True)  # a volatile one can't be mounted again
     for name in ("upper", "work", "merged"):
         (directory / name).mkdir(exist_ok=True)
     (directory / "upper").chmod(0o755)
@@ -80,7 +87,7 @@ def mounted(directory: Path, lowers: Sequence[Path]) -> Iterator[Overlay]:
             holder.kill()
 
 
-def find_scratch(candidates: Sequence[Path]) -> Path:
+def find_scratch(candidates: Iterable[Path]) -> Path:
     """The first of these directories that an overlay's upper and work directories can lie in.
 
     Raises:
@@ -91,18 +98,27 @@ def find_scratch(candidates: Sequence[Path]) -> Path:
         raise unavailable(f"{', '.join(missing)} is not installed")
     reasons = []
     for candidate in candidates:
-        try:
-            candidate.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=candidate, prefix="run-") as directory:
-                lower = Path(directory) / "below"
-                lower.mkdir()
-                with mounted(Path(directory), [lower]) as overlay:
-                    # A deletion is a device node in the upper directory, an opaque directory has a trusted attribute.
-                    (overlay.root / "new").mkdir()
+        reason = _refusal(candidate)
+        if reason is None:
             return candidate
-        except (LayeringError, OSError) as error:
-            reasons.append(str(error))
+        reasons.append(reason)
     raise unavailable("; ".join(reasons))
+
+
+@functools.cache
+def _refusal(candidate: Path) -> str | None:
+    """Why no overlay can be made in a directory, None where it can: tried once."""
+    try:
+        candidate.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=candidate, prefix="run-") as directory:
+            lower = Path(directory) / "below"
+            lower.mkdir()
+            with mounted(Path(directory), [lower]) as overlay:
+                # A deletion is a device node in the upper directory, an opaque directory has a trusted attribute.
+                (overlay.root / "new").mkdir()
+    except (LayeringError, OSError) as error:
+        return str(error)
+    return None
 
 
 def unavailable(reason: str) -> ScriptsUnavailable:

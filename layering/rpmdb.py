@@ -18,7 +18,7 @@ import rpm
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, OSTree  # noqa: E402
 
-from layering.commit_tree import CHUNK, file_info, find_path  # noqa: E402
+from layering.commit_tree import copy_content, file_info, find_path  # noqa: E402
 from layering.errors import BaseError, LayeringError  # noqa: E402
 from layering.librpm import captured_log, clock_at, macros  # noqa: E402
 from layering.rpmfile import header_of, nevra_of, prefix_file  # noqa: E402
@@ -63,6 +63,9 @@ _ALL_COLOURS, _PREFERRED_COLOUR = 3, 2
 _UNTRUSTED = rpm.RPMVSF_MASK_NOSIGNATURES | rpm.RPMVSF_MASK_NODIGESTS
 
 Found = TypeVar("Found")
+
+PackageTuple = tuple[str, str, str, str, str]
+"""Name, epoch, version, release and architecture."""
 
 
 def rpmdb_directory(repo: OSTree.Repo, commit: str) -> str:
@@ -113,13 +116,14 @@ def installed(root: Path) -> list[str]:
     return sorted(nevra_of(header) for header in _headers(root) if header["arch"])
 
 
-def package_list(root: Path) -> list[tuple[str, str, str, str, str]]:
-    """Name, epoch, version, release and architecture of all installed packages, sorted."""
-    return sorted(
-        (header["name"], str(header["epoch"] or 0), header["version"], header["release"], header["arch"])
-        for header in _headers(root)
-        if header["arch"]
-    )
+def package_list(root: Path) -> list[PackageTuple]:
+    """All installed packages, sorted."""
+    return sorted(package_tuple(header) for header in _headers(root) if header["arch"])
+
+
+def package_tuple(header: rpm.hdr) -> PackageTuple:
+    """The package, as rpm-ostree lists it."""
+    return (header["name"], str(header["epoch"] or 0), header["version"], header["release"], header["arch"])
 
 
 def owner_of(root: Path, path: str) -> str | None:
@@ -233,5 +237,4 @@ def _copy(repo: OSTree.Repo, checksum: str, target: Path) -> None:
     _, content, _, _ = repo.load_file(checksum)
     with target.open("wb") as file:
         os.fchmod(file.fileno(), 0o644)
-        while chunk := content.read_bytes(CHUNK).get_data():
-            file.write(chunk)
+        copy_content(content, file)

@@ -11,7 +11,6 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
-from layering.commit_tree import CHUNK  # noqa: E402
 from layering.labels import Labels, with_label  # noqa: E402
 from layering.trees import join, lookup  # noqa: E402
 
@@ -57,7 +56,6 @@ def _write_file(
     digest = hashlib.sha256(stream.read_bytes(length - size).get_data())
     stream.close()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
+        hashlib.file_digest(file, lambda: digest)
     repo.write_content_trusted(digest.hexdigest(), *content())
     return digest.hexdigest()
