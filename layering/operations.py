@@ -115,10 +115,16 @@ def _refuse_provided(work: Work, requests: Sequence[Request]) -> None:
 
 
 def upgrade() -> Decide:
-    """The newest base of the refspec, and the newest of everything requested laid on it."""
+    """The newest base of the refspec, and the newest of everything requested laid on it.
+
+    A refspec that is a checksum stays with that commit; the packages move all the same.
+    """
 
     def decide(work: Work) -> Decision:
-        return _move(work, work.state.refspec or "", None, ("upgrade",), message="No upgrade available.")
+        refspec = work.state.refspec or ""
+        pinned = bool(refspec) and base.is_commit(refspec)
+        message = "Pinned to commit; no upgrade available" if pinned else "No upgrade available."
+        return _move(work, refspec, None, ("upgrade",), message=message)
 
     return decide
 

@@ -158,7 +158,8 @@ class Sysroot:
         own = [each for each in self._own() if self._id(each) in ids]
         kept = [each for each in self._sysroot.get_deployments() if not any(each.equal(other) for other in own)]
         try:
-            self._sysroot.write_deployments(kept, None)
+            # Plain `write_deployments` prunes the repository as well, and says so on stdout.
+            self._sysroot.write_deployments_with_options(kept, OSTree.SysrootWriteDeploymentsOpts(), None)
         except GLib.Error as error:
             raise SysrootError(f"Deployments can't be dropped: {error.message}") from error
         self.reload()

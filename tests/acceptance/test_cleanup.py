@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.bases import BRANCH, BaseTree
+from tests.acceptance.bases import BRANCH, BaseTree, ostree
 from tests.acceptance.checks import settled, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
@@ -70,6 +70,16 @@ def test_r_drops_what_could_be_rolled_back_to_and_nothing_else(host: Host) -> No
     assert previous in said.stdout
     assert not (host.sysroot / "ostree/deploy" / host.stateroot / "deploy" / previous).exists()
     assert (host.last()["verb"], host.last()["outcome"]) == ("cleanup", "committed")
+
+
+def test_dropping_deployments_prunes_nothing(host: Host, tmp_path: Path) -> None:
+    """Regression: libostree pruned the repository as well, and said so on stdout, before the result."""
+    host.ok("pkg-add", "foo")
+    (tmp_path / "tree").mkdir()
+    loose = ostree("commit", "--orphan", f"--tree=dir={tmp_path}/tree", "--subject=loose", repo=host.repo).strip()
+    said = host.ok("cleanup", "-r")
+    assert said.stdout.startswith("Dropped deployments:\n")
+    assert loose in commits(host)
 
 
 def test_the_only_deployment_and_the_one_to_boot_next_stay(host: Host) -> None:
