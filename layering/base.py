@@ -26,6 +26,12 @@ class RefspecEqual(Refused):
     id = "refspec-equal"
 
 
+class Older(BaseError):
+    """An upgrade would lead to a base older than the present one."""
+
+    id = "base-older"
+
+
 class BaseFacts(msgspec.Struct, frozen=True):
     """What a base commit says of itself.
 
