@@ -105,15 +105,13 @@ class Sysroot:
         source = next((each for each in self._own() if self._id(each) == etc_from), merge)
         key_file = GLib.KeyFile()
         key_file.load_from_data(origin, len(origin.encode()), GLib.KeyFileFlags.NONE)
-        options = OSTree.SysrootDeployTreeOpts()
         bootconfig = merge.get_bootconfig() if merge else None
         arguments = (bootconfig.get("options") or "").split() if bootconfig else []
         arguments = [each for each in arguments if not each.startswith("ostree=")]
         try:
             if self.is_booted:
-                if arguments:
-                    options.override_kernel_argv = arguments
-                _, new = self._sysroot.stage_tree_with_options(self.osname, commit, key_file, source, options, None)
+                # Not `stage_tree_with_options`: from here its structure takes no list of kernel arguments.
+                _, new = self._sysroot.stage_tree(self.osname, commit, key_file, source, arguments or None, None)
             else:
                 _, new = self._sysroot.deploy_tree(self.osname, commit, key_file, source, arguments or None, None)
                 self._sysroot.simple_write_deployment(
