@@ -90,6 +90,8 @@ class Commands(click.Group):
 
                 rendering.print_json({"error": {"kind": error.id, "message": error.message, "hint": error.hint}})
             raise
+        except BrokenPipeError:  # before click, which makes it an exit with 1
+            return _reader_is_gone()
 
 
 def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
@@ -175,9 +177,7 @@ def run() -> int:
         _tell("Cancelled", None)
         return 1
     except BrokenPipeError:
-        # The reader has gone, as `| head` does. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_is_gone()
     except OSError as error:
         if os.environ.get("LAYER_DEBUG"):
             raise
@@ -192,6 +192,12 @@ def run() -> int:
         _tell(f"internal error: {type(error).__name__}: {error}", "LAYER_DEBUG=1 shows where. Please report it.")
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _reader_is_gone() -> int:
+    """As `| head` goes: no error. What is left to print is dropped, or Python would complain when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _tell(message: str, hint: str | None) -> None:

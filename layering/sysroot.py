@@ -248,6 +248,6 @@ def lock_holder(lock: Path) -> tuple[int | None, str]:
                     if not os.path.samestat(descriptor.stat(), wanted):
                         continue
                     if "lock:" in (process / "fdinfo" / descriptor.name).read_text():
-                        words = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+                        words = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
                         return int(process.name), b" ".join(words).decode(errors="replace")
     return None, ""
