@@ -242,6 +242,32 @@ def test_it_says_what_it_frees(long_lived: tuple[Host, list[str]]) -> None:
     assert "foo-1.0-1.noarch" in said
 
 
+def test_what_it_counts_is_what_is_gone(long_lived: tuple[Host, list[str]]) -> None:
+    host, _ = long_lived
+
+    def on_disk() -> tuple[int, int, int]:
+        objects = [*host.repo.glob("objects/??/*"), *host.repo.glob("extensions/layer/pkgcache/objects/??/*")]
+        kinds = (".commit", ".dirtree", ".dirmeta", ".file")
+        return len(commits(host)), sum(each.suffix in kinds for each in objects), len(cached(host))
+
+    before = on_disk()
+    what = dropped(host, "-b", "--keep", "1")["commits-dropped"]
+    gone = tuple(then - now for then, now in zip(before, on_disk(), strict=True))
+    assert (len(what["commits"]), what["objects"], len(what["packages"])) == gone
+
+
+def test_the_history_outlives_every_cleanup_with_the_commands_that_made_it(host: Host) -> None:
+    """rpm-ostree's history loses what it prunes; here the journal is not what is cleaned up."""
+    host.ok("pkg-add", "foo", "-m", "because")
+    host.ok("upgrade")
+    host.ok("pkg-delete", "foo")
+    before = host.history()
+    typed = [each["command_line"].partition(host.stateroot)[2].strip() for each in before]
+    assert typed == ["pkg-add foo -m because", "pkg-add foo -m because", "upgrade", "pkg-delete foo"]
+    host.ok("cleanup", "-p", "-r", "-b", "-m", "--keep", "0")
+    assert host.history()[:-1] == before
+
+
 def test_nothing_to_clean_up_is_said_and_recorded(host: Host) -> None:
     host.ok("pkg-add", "foo")
     host.ok("cleanup", "-b")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree
-from tests.acceptance.checks import refused, same_deployments
+from tests.acceptance.checks import refused, same_deployments, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import REMOTE, Host
 from tests.acceptance.repositories import Repository
-from tests.acceptance.rpms import build_rpm
+from tests.acceptance.rpms import BUILD_TIME, build_rpm
 
 FOO = "foo-1.0-1.noarch"
 LOCAL = "mine-1.0-1.noarch"
@@ -69,6 +69,59 @@ def test_a_request_is_active_dormant_and_active_again(host: Host, base: BaseTree
         [FOO, "foo-libs-1.0-1.x86_64"],
     ]
     assert host.current()["requested"] == ["bar", "foo"]
+
+
+def test_etc_comes_along_with_what_the_administrator_changed(host: Host, base: BaseTree) -> None:
+    host.write("/etc/motd", "mine\n")
+    base.with_files({"/usr/etc/motd": "theirs\n", "/usr/etc/new": "new\n"}).commit(BRANCH, "2")
+    host.ok("upgrade")
+    assert (host.read("/etc/motd"), host.read("/usr/etc/motd"), host.read("/etc/new")) == (
+        "mine\n",
+        "theirs\n",
+        "new\n",
+    )
+
+
+# What an upgrade would do, and where it must not go
+
+
+def test_check_and_preview_tell_of_an_upgrade_and_change_nothing(
+    host: Host, base: BaseTree, repository: Repository
+) -> None:
+    host.ok("pkg-add", "foo")
+    newer = build_rpm(base.repo.parent / "files", "base-tool", "2.0", files={"/usr/bin/base-tool": "two\n"})
+    extra = build_rpm(base.repo.parent / "files", "extra")
+    second = base.without_packages("base-tool").with_packages([newer, extra]).commit(BRANCH, "2")
+    repository.build("foo", "2.0", files={"/usr/bin/foo": "two\n"})
+    repository.publish()
+    with unchanged(host):
+        before = host.status()["journal"]
+        checked = host.ok("upgrade", "--check").stdout
+        previewed = host.ok("upgrade", "--preview").stdout
+        assert host.status()["journal"] == before
+    assert [line.strip() for line in checked.splitlines()] == [
+        "AvailableUpdate:",
+        "Version: 2",
+        f"Commit: {second}",
+        "Diff: 2 upgraded, 1 added",
+    ]
+    assert previewed.startswith(checked)
+    assert "\n  base-tool-1.0-1.noarch -> base-tool-2.0-1.noarch\n  + extra-1.0-1.noarch\n" in previewed
+    assert f"  {FOO} -> foo-2.0-1.noarch\n" in previewed
+    host.ok("upgrade")
+    assert host.run("upgrade", "--check", check=77).stdout == "No upgrade available.\n"
+
+
+def test_an_upgrade_to_an_older_base_is_refused_unless_it_is_allowed(host: Host, base: BaseTree) -> None:
+    """As a branch that was reset, or a remote that replays an old state, would have it."""
+    older = base.with_files({MARK: "old\n"}).commit(BRANCH, "0.9", timestamp=BUILD_TIME - 1)
+    with same_deployments(host):
+        blocked = host.run("upgrade", check=1)
+    assert f"'{older}'" in blocked.stderr
+    assert "chronologically older than current" in blocked.stderr
+    assert host.last()["error"]["kind"] == "base-older"
+    host.ok("upgrade", "--allow-downgrade")
+    assert (host.commit_of(), host.last()["options"]) == (older, {"allow-downgrade": "true"})
 
 
 # Refspecs
