@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("status", short_help="Show the deployments, now or at some point.")
-@click.option("-v", "--verbose", is_flag=True, help="Checksums in full, and the journal.")
+@click.option("-v", "--verbose", is_flag=True, help="Checksums in full, what made each deployment, and the journal.")
 @click.option("--as-of", metavar="N|TIME", help="The state after transaction N, or at an instant.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
