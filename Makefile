@@ -33,7 +33,7 @@ lint: setup
 	.venv/bin/lint-imports
 	$(PYTHON) -m docs.catalogue --check
 
-# What is written from the code: the event catalogue and the JSON Schemas.
+# What is written from the code: the event catalogue, the JSON Schemas and the manual page.
 docs: setup
 	$(PYTHON) -m docs.catalogue
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,37 +14,54 @@ from cli.main import UNCHANGED, Globals
 
 if TYPE_CHECKING:
     from layering.host import Decide, Host, Result
+    from layering.transaction import Invocation
 
+Command = Callable[..., Any]
 _FLAGS = (
-    click.option("-n", "--dry-run", is_flag=True, help="Resolve and show what would be done; change nothing."),
-    click.option("--download-only", is_flag=True, help="Fetch what is needed, and stop before anything changes."),
-    click.option("-C", "--cacheonly", is_flag=True, help="Use what is on this host; no network."),
-    click.option("--idempotent", is_flag=True, help="Do nothing, and succeed, where it is so already."),
-    click.option("--allow-inactive", is_flag=True, help="Also request what the base provides already."),
-    click.option("--unchanged-exit-77", is_flag=True, help="Exit with 77 where nothing changed."),
-    click.option(
+    ("-n", "--dry-run", {"is_flag": True, "help": "Resolve and show what would be done; change nothing."}),
+    ("", "--download-only", {"is_flag": True, "help": "Fetch what is needed, and stop before anything changes."}),
+    ("-C", "--cacheonly", {"is_flag": True, "help": "Use what is on this host; no network."}),
+    ("", "--idempotent", {"is_flag": True, "help": "Do nothing, and succeed, where it is so already."}),
+    ("", "--allow-inactive", {"is_flag": True, "help": "Also request what the base provides already."}),
+    ("", "--unchanged-exit-77", {"is_flag": True, "help": "Exit with 77 where nothing changed."}),
+    (
+        "",
         "--scripts",
-        type=click.Choice(["run", "refuse", "skip"]),
-        default="run",
-        show_default=True,
-        help="What becomes of packages' scripts.",
+        {
+            "type": click.Choice(["run", "refuse", "skip"]),
+            "default": "run",
+            "show_default": True,
+            "help": "What becomes of packages' scripts.",
+        },
     ),
-    click.option("-m", "--message", metavar="TEXT", help="The reason, or a ticket: kept in the history."),
-    click.option("-r", "--reboot", is_flag=True, help="Reboot once the change is in place."),
-    click.option("-y", "--assumeyes", is_flag=True, help="Accepted for habit's sake; there are no questions."),
-    click.option("--json", "as_json", is_flag=True, help="Print the transaction as JSON, as `layer show` does."),
+    ("-m", "--message", {"metavar": "TEXT", "help": "The reason, or a ticket: kept in the history."}),
+    ("-r", "--reboot", {"is_flag": True, "help": "Reboot once the change is in place."}),
+    ("-y", "--assumeyes", {"is_flag": True, "help": "Accepted for habit's sake; there are no questions."}),
+    ("", "--json", {"is_flag": True, "help": "Print the transaction as JSON, as `layer show` does."}),
 )
 _RECORDED = (
-    *("idempotent", "allow_inactive", "cacheonly", "download_only", "reboot", "everything", "revision", "to"),
+    *("idempotent", "allow_inactive", "allow_downgrade", "cacheonly", "download_only", "reboot", "everything"),
+    *("revision", "to"),
     *("pending", "rollback", "base", "repomd", "keep", "uninstall", "install"),
 )
 
 
-def flags(command: Callable[..., Any]) -> Callable[..., Any]:
+def flags(command: Command) -> Command:
     """The flags that every changing verb takes."""
-    for option in reversed(_FLAGS):
-        command = option(command)
-    return command
+    return flags_but()(command)
+
+
+def flags_but(*taken: str) -> Callable[[Command], Command]:
+    """Those flags, without the short forms that the verb has another meaning for."""
+
+    def decorate(command: Command) -> Command:
+        for short, long, given in reversed(_FLAGS):
+            name = "as_json" if long == "--json" else long.removeprefix("--").replace("-", "_")
+            forms = (long,) if not short or short in taken else (short, long)
+            command = click.option(*forms, name, **given)(command)
+        return command
+
+    return decorate
 
 
 def open_host(ctx: click.Context) -> Host:
@@ -56,8 +75,19 @@ def open_host(ctx: click.Context) -> Host:
     return Host(chosen.sysroot, name, identity.context(sys.argv[1:]), progress=for_terminal())
 
 
-def run(ctx: click.Context, verb: str, arguments: Sequence[str], decide: Decide, given: dict[str, Any]) -> int:
-    """Carry the verb through, tell its outcome, and give the exit code."""
+def run(
+    ctx: click.Context,
+    verb: str,
+    arguments: Sequence[str],
+    decide: Decide,
+    given: dict[str, Any],
+    *,
+    tell: Callable[[Result], None] | None = None,
+) -> int:
+    """Carry the verb through, tell its outcome, and give the exit code.
+
+    tell: how to tell the outcome to people, where that is not as usual.
+    """
     from journal.errors import LayerError
     from layering.host import Options
     from layering.transaction import Invocation
@@ -70,17 +100,18 @@ def run(ctx: click.Context, verb: str, arguments: Sequence[str], decide: Decide,
     options = Options(given["dry_run"], given.get("download_only", False), given.get("cacheonly", False), scripts)
     try:
         invocation = Invocation(verb, tuple(arguments), recorded, given["message"])
-        result = host.transact(invocation, decide, options)
+        with _result_alone_on_stdout():
+            result = host.transact(invocation, decide, options)
     except LayerError as error:
         if given["as_json"] and error.transaction:
             _print_json_of(host, error.transaction)
         raise
     if given["as_json"]:
-        _print_json(host, result)
+        _print_json(host, invocation, result)
     else:
-        from cli.outcome import tell
+        from cli import outcome
 
-        tell(result)
+        (tell or outcome.tell)(result)
     if result.deployed and given.get("reboot"):
         _reboot(ctx)
     return UNCHANGED if given["unchanged_exit_77"] and not result.changes else 0
@@ -93,14 +124,26 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _print_json(host: Host, result: Result) -> None:
+@contextlib.contextmanager
+def _result_alone_on_stdout() -> Iterator[None]:
+    """What libostree, and the boot loader's tools that it calls, print on stdout goes to stderr in the meantime."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _print_json(host: Host, invocation: Invocation, result: Result) -> None:
     if result.transaction:
         _print_json_of(host, result.transaction.transaction)
         return
-    from cli import rendering
-    from cli.outcome import rehearsed
+    from cli import foreseen, rendering
 
-    rendering.print_json(rehearsed(result))
+    rendering.print_json(foreseen.document(host.context, invocation, result))
 
 
 def _print_json_of(host: Host, number: int) -> None:

@@ -10,7 +10,7 @@ from cli import changing
 from projections import retention
 
 
-@click.command("cleanup")
+@click.command("cleanup", short_help="Drop what nothing needs any longer.")
 @click.option("-p", "--pending", is_flag=True, help="Drop deployments that wait to be booted.")
 @click.option("-r", "--rollback", is_flag=True, help="Drop deployments to roll back to.")
 @click.option("-b", "--base", is_flag=True, help="Drop commits and packages that the history needs no more.")
@@ -24,10 +24,7 @@ from projections import retention
     show_default=True,
     help="How many transactions keep their commits.",
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Show what would be dropped; change nothing.")
-@click.option("--unchanged-exit-77", is_flag=True, help="Exit with 77 where nothing changed.")
-@click.option("--message", metavar="TEXT", help="The reason, or a ticket: kept in the history.")
-@click.option("--json", "as_json", is_flag=True, help="Print the transaction as JSON, as `layer show` does.")
+@changing.flags_but("-m", "-r")
 @click.pass_context
 def command(
     ctx: click.Context, /, *, pending: bool, rollback: bool, base: bool, repomd: bool, keep: int, **given: Any

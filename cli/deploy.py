@@ -9,7 +9,7 @@ import click
 from cli import changing
 
 
-@click.command("deploy")
+@click.command("deploy", short_help="Go to a certain version of the base.")
 @click.argument("revision")
 @changing.flags
 @click.pass_context

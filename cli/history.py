@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from projections.transactions import Transaction
 
 
-@click.command("history")
+@click.command("history", short_help="Show the transactions, newest first.")
 @click.option("-n", "limit", type=click.IntRange(min=0), metavar="N", help="At most N transactions.")
 @click.option("--since", metavar="TIME", help="Started at TIME or later, e.g. 2026-11-20 or '2 hours ago'.")
 @click.option("--until", metavar="TIME", help="Started at TIME or earlier.")
@@ -61,7 +61,7 @@ def command(
     if as_json:
         rendering.print_json(told)
     elif told:
-        rendering.print_lines(rendering.table(_HEADER, [_row(each) for each in told]))
+        rendering.print_lines(rendering.table(_HEADER, [_row(each) for each in told], cut=1))
     else:
         click.echo("No transactions.", err=True)
 

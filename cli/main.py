@@ -44,6 +44,10 @@ ALIASES = {
 UNCHANGED = 77
 
 
+JSON = "cli.json"
+"""In the context's `meta`: whether the verb is to print a JSON document, which it does also where it fails."""
+
+
 class Commands(click.Group):
     """Loads a command's module when the command is called: reading verbs must not load what changing ones need.
 
@@ -63,7 +67,36 @@ class Commands(click.Group):
         if module is None:
             return None
         command: click.Command = importlib.import_module(module).command
+        for each in command.params:
+            if each.name == "as_json":
+                each.callback = _note_json
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            others = [alias for alias, meant in self._aliases.items() if meant == name]
+            rows.append((", ".join((name, *others)), command.get_short_help_str(100) if command else ""))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LayerError as error:
+            if ctx.parent is None and ctx.meta.get(JSON) and error.transaction is None:
+                from cli import rendering
+
+                rendering.print_json({"error": {"kind": error.id, "message": error.message, "hint": error.hint}})
+            raise
+        except BrokenPipeError:  # before click, which makes it an exit with 1
+            return _reader_is_gone()
+
+
+def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    ctx.meta[JSON] = value
+    return value
 
 
 @dataclass(frozen=True)
@@ -111,9 +144,17 @@ def main() -> None:
     interpreter down: collect seldom, and leave at once when all is written and closed.
     """
     gc.set_threshold(100_000, 20, 20)
+    _open_what_is_closed()
     code = run()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Without this the journal could be opened as descriptor 1, and what is printed would go into it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for as long as the process lives
 
 
 def run() -> int:
@@ -136,9 +177,12 @@ def run() -> int:
         _tell("Cancelled", None)
         return 1
     except BrokenPipeError:
-        # The reader has gone, as `| head` does. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_is_gone()
+    except OSError as error:
+        if os.environ.get("LAYER_DEBUG"):
+            raise
+        _tell(": ".join(str(each) for each in (error.filename, error.strerror or error) if each), None)
+        return 1
     except Exception as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # Python wraps what comes while a class is being made
             _tell("Cancelled", None)
@@ -148,6 +192,12 @@ def run() -> int:
         _tell(f"internal error: {type(error).__name__}: {error}", "LAYER_DEBUG=1 shows where. Please report it.")
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _reader_is_gone() -> int:
+    """As `| head` goes: no error. What is left to print is dropped, or Python would complain when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _tell(message: str, hint: str | None) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
-from cli.rendering import SHORT, package_lines
+from cli.rendering import SHORT, count, package_lines
 from journal.events import (
     BaseChanged,
     CacheDropped,
@@ -20,22 +19,20 @@ from journal.events import (
     TransactionUnpinned,
 )
 from layering.host import Result
-from projections.host import names
-from projections.transactions import package_changes
 
 _THOUSAND = 1000
 _QUEUED = 'Changes queued for next boot. Run "systemctl reboot" to start a reboot'
 
 
 def tell(result: Result) -> None:
-    """The outcome in a few lines: what changed, and what to do next."""
+    """The outcome in a few lines: what changed, or would have, and what to do next."""
     for note in result.notes:
         click.echo(f"Note: {note}", err=True)
     if not result.changes:
         click.echo(result.message or "No change.")
         return
     for change in result.changes:
-        for line in _lines(change):
+        for line in lines(change, done=result.transaction is not None):
             click.echo(line)
     if result.transaction is None:
         click.echo("Exiting because of '--dry-run' option")
@@ -45,28 +42,13 @@ def tell(result: Result) -> None:
         click.echo(_QUEUED)
 
 
-def rehearsed(result: Result) -> dict[str, Any]:
-    """What would come of it, with the keys that the transaction would have."""
-    state = result.state
-    layers = [change for change in result.changes if isinstance(change, LayerCommitted)]
-    packages = package_changes(layers[0]) if layers else {}
-    return {
-        "transaction": None,
-        "dry_run": True,
-        "outcome": None,
-        "refspec": state.refspec,
-        "base_commit": state.base_commit,
-        "layered_commit": state.layered_commit,
-        "requested": names(state.requested),
-        **{key: packages.get(key, ()) for key in ("added", "removed", "upgraded", "downgraded")},
-    }
-
-
-def _lines(change: Payload) -> Iterator[str]:
+def lines(change: Payload, *, done: bool = True) -> Iterator[str]:
+    """What one event did, or would do."""
     match change:
         case BaseChanged():
             version = f" ({change.version})" if change.version else ""
-            yield f"Base: {change.refspec} {change.commit[:SHORT]}{version}"
+            pinned = ", pinned until the next upgrade" if change.pinned_base else ""
+            yield f"Base: {change.refspec} {change.commit[:SHORT]}{version}{pinned}"
             yield from package_lines(change.packages_added, change.packages_removed)
         case RequestsChanged():
             for request in change.absorbed:
@@ -79,16 +61,26 @@ def _lines(change: Payload) -> Iterator[str]:
             for request in change.reinstated:
                 yield f"Note: package '{request.spec}' is no longer in the base; it is layered again."
         case LayerCommitted():
-            for title, packages in (("Added", change.added), ("Removed", change.removed)):
-                if packages:
-                    yield f"{title}:"
-                    yield from (f"  {package.nevra}" for package in packages)
-            for title, replaced in (("Upgraded", change.upgraded), ("Downgraded", change.downgraded)):
-                if replaced:
-                    yield f"{title}:"
-                    yield from (f"  {each.old.nevra} -> {each.new.nevra}" for each in replaced)
+            yield from _layer_lines(change, done)
         case _:
             yield from _upkeep_lines(change)
+
+
+def _layer_lines(change: LayerCommitted, done: bool) -> Iterator[str]:
+    added, removed = ([package.nevra for package in packages] for packages in (change.added, change.removed))
+    upgraded, downgraded = (
+        [f"{each.old.nevra} -> {each.new.nevra}" for each in replaced]
+        for replaced in (change.upgraded, change.downgraded)
+    )
+    for past, present, packages in (
+        ("Added", "Installing", added),
+        ("Removed", "Removing", removed),
+        ("Upgraded", "Upgrading", upgraded),
+        ("Downgraded", "Downgrading", downgraded),
+    ):
+        if packages:
+            yield f"{past}:" if done else f"{present} {len(packages)} packages:"
+            yield from (f"  {package}" for package in packages)
 
 
 def _upkeep_lines(change: Payload) -> Iterator[str]:
@@ -103,7 +95,7 @@ def _upkeep_lines(change: Payload) -> Iterator[str]:
         case CommitsDropped():
             yield from _dropped(change)
         case CacheDropped():
-            yield f"Dropped {change.cache}: {_size(change.bytes)} ({_count(change.files, 'file')})"
+            yield f"Dropped {change.cache}: {_size(change.bytes)} ({count(change.files, 'file')})"
 
 
 def _dropped(change: CommitsDropped) -> Iterator[str]:
@@ -111,12 +103,8 @@ def _dropped(change: CommitsDropped) -> Iterator[str]:
         yield "Dropped packages:"
         yield from (f"  {package.nevra}" for package in change.packages)
     counts = ((change.refs, "ref"), (change.commits, "commit"), (change.packages, "package"))
-    kinds = ", ".join(_count(len(each), what) for each, what in counts)
-    yield f"Freed: {_size(change.bytes)} ({kinds}, {_count(change.objects, 'object')})"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s'[: number != 1]}"
+    kinds = ", ".join(count(len(each), what) for each, what in counts)
+    yield f"Freed: {_size(change.bytes)} ({kinds}, {count(change.objects, 'object')})"
 
 
 def _size(size: float) -> str:

@@ -10,7 +10,7 @@ from cli import changing
 from cli.reading import journal_path
 
 
-@click.command("pin")
+@click.command("pin", short_help="Keep the commits of a transaction.")
 @click.argument("transaction", metavar="N|last|last-1")
 @changing.flags
 @click.pass_context

@@ -9,7 +9,7 @@ import click
 from cli import changing
 
 
-@click.command("pkg-add")
+@click.command("pkg-add", short_help="Request packages and layer them on the base.")
 @click.argument("packages", metavar="PKG|CAPABILITY|FILE.rpm...", nargs=-1, required=True)
 @click.option("--uninstall", metavar="PKG", multiple=True, help="Take this request back in the same transaction.")
 @changing.flags

@@ -9,7 +9,7 @@ import click
 from cli import changing
 
 
-@click.command("pkg-delete")
+@click.command("pkg-delete", short_help="Take requests back.")
 @click.argument("packages", metavar="[PKG...]", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Take all requests back.")
 @click.option("--install", metavar="PKG", multiple=True, help="Request this in the same transaction.")

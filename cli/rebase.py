@@ -9,7 +9,7 @@ import click
 from cli import changing
 
 
-@click.command("rebase")
+@click.command("rebase", short_help="Follow another refspec.")
 @click.argument("refspec")
 @click.argument("revision", required=False)
 @changing.flags

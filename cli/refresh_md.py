@@ -10,7 +10,7 @@ import click
 from cli import changing, rendering
 
 
-@click.command("refresh-md")
+@click.command("refresh-md", short_help="Fetch the repositories' metadata anew.")
 @click.option("-f", "--force", is_flag=True, help="Accepted for habit's sake: metadata is always fetched anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the repositories as JSON.")
 @click.pass_context

@@ -17,6 +17,9 @@ from layering.nevra import name_arch
 SHORT = 12
 """Digits of a checksum where people read it."""
 
+_NARROWEST = 16
+"""What a column that is cut keeps of its width."""
+
 
 def print_json(document: object) -> None:
     """One JSON document on stdout, indented for people; its keys are a contract."""
@@ -26,18 +29,29 @@ def print_json(document: object) -> None:
 
 def local_time(recorded: str) -> str:
     """An instant of the journal in local time, to the second."""
-    moment = datetime.fromisoformat(recorded[:26] + "+00:00")  # datetime knows microseconds, no more
+    moment = datetime.fromisoformat(recorded.removesuffix("Z")[:26] + "+00:00")  # datetime knows microseconds, no more
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Lines of a table, columns as wide as they need; a cell's colour does not count."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], cut: int | None = None) -> Iterable[str]:
+    """Lines of a table, columns as wide as they need; a cell's colour does not count.
+
+    cut: the column whose cells, of plain text, end in … where the table would not fit the terminal.
+    """
     plain = [[click.unstyle(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in plain) for column in range(len(header))]
+    if cut is not None and sys.stdout.isatty():
+        over = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
+        widths[cut] = max(widths[cut] - max(over, 0), _NARROWEST)
+        rows = [[_cut(cell, widths[cut]) if at == cut else cell for at, cell in enumerate(row)] for row in rows]
     for number, row in enumerate((header, *rows)):
         cells = [cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row, widths, strict=True)]
         line = "  ".join(cells).rstrip()
         yield click.style(line, bold=True) if number == 0 else line
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -70,6 +84,11 @@ def fields(pairs: Iterable[tuple[str, str | None]], indent: str = "") -> Iterabl
 def joined(names: Sequence[str]) -> str | None:
     """Names in a row, None where there are none."""
     return " ".join(names) or None
+
+
+def count(number: int, what: str) -> str:
+    """A number of things: `1 file`, `2,000 files`."""
+    return f"{number:,} {what}{'s'[: number != 1]}"
 
 
 def package_lines(added: Iterable[str], removed: Iterable[str]) -> Iterable[str]:

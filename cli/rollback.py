@@ -11,7 +11,7 @@ from cli import changing
 from cli.reading import journal_path
 
 
-@click.command("rollback")
+@click.command("rollback", short_help="Go back to any point of the history.")
 @click.argument("transaction", metavar="[N|last|last-1]", required=False)
 @click.option("--to", metavar="TIME", help="The state at that instant, e.g. '2026-11-20 09:00' or '2 hours ago'.")
 @changing.flags

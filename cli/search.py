@@ -10,7 +10,7 @@ import click
 from cli import changing, rendering
 
 
-@click.command("search")
+@click.command("search", short_help="Look for packages in the repositories.")
 @click.argument("text")
 @click.option("-C", "--cacheonly", is_flag=True, help="Use the metadata that is cached, however old; no network.")
 @click.option("--json", "as_json", is_flag=True, help="Print the packages as JSON.")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from journal.store import Journal
 
 
-@click.command("show")
-@click.argument("transaction", metavar="N|last|last-1", default="last")
+@click.command("show", short_help="Show one transaction whole.")
+@click.argument("transaction", metavar="[N|last|last-1]", default="last")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(ctx: click.Context, transaction: str, as_json: bool) -> None:

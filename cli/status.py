@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +17,11 @@ from projections.host import HostState, names
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layering.sysroot import Sysroot
 
-@click.command("status")
-@click.option("-v", "--verbose", is_flag=True, help="Checksums in full, and the journal.")
+
+@click.command("status", short_help="Show the deployments, now or at some point.")
+@click.option("-v", "--verbose", is_flag=True, help="Checksums in full, what made each deployment, and the journal.")
 @click.option("--as-of", metavar="N|TIME", help="The state after transaction N, or at an instant.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -32,7 +34,8 @@ def command(ctx: click.Context, verbose: bool, as_of: str | None, as_json: bool)
     if as_json:
         rendering.print_json(document)
     else:
-        rendering.print_lines(_lines(document, verbose))
+        journal = Journal.open(path) if verbose and path.exists() else None
+        rendering.print_lines(_lines(document, verbose, journal))
 
 
 def _now(sysroot_path: Path, osname: str, path: Path) -> dict[str, Any]:
@@ -53,9 +56,22 @@ def _now(sysroot_path: Path, osname: str, path: Path) -> dict[str, Any]:
                 staged=deployment.staged,
                 pinned=deployment.pinned,
                 transaction=sync.transaction_of(journal, deployment),
+                base_timestamp=_timestamp(sysroot, state.base_commit),
             )
         )
     return {"stateroot": osname, "deployments": deployments, "journal": _journal(path, journal)}
+
+
+def _timestamp(sysroot: Sysroot, base_commit: str | None) -> str | None:
+    """When the base commit was made, RFC 3339; None where it is not in the repository."""
+    from layering.base_facts import base_facts
+    from layering.errors import BaseError
+
+    try:
+        seconds = base_facts(sysroot.repo, base_commit or "").timestamp
+    except BaseError:
+        return None
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _at_point(osname: str, path: Path, as_of: str) -> dict[str, Any]:
@@ -88,6 +104,7 @@ def _entry(state: HostState, **found: Any) -> dict[str, Any]:
         "layered": sorted(package.nevra for package in state.packages),
         "transaction": found["transaction"],
         "pinned_base": state.pinned_base,
+        "base_timestamp": found.get("base_timestamp"),
     }
 
 
@@ -105,35 +122,49 @@ def _journal(path: Path, journal: Journal | None, position: int | None = None) -
     }
 
 
-def _lines(document: dict[str, Any], verbose: bool) -> Iterator[str]:
+def _lines(document: dict[str, Any], verbose: bool, journal: Journal | None) -> Iterator[str]:
     yield click.style(f"Stateroot: {document['stateroot']}", bold=True)
     yield "Deployments:"
     for entry in document["deployments"]:
         mark = "●" if entry["booted"] else " "
         marks = "".join(f" ({name})" for name in ("staged", "pinned") if entry[name])
         yield click.style(f"{mark} {entry['refspec']}{marks}", bold=entry["booted"])
-        yield from rendering.fields(_facts(entry, verbose), "    ")
+        yield from rendering.fields(_facts(entry, verbose, journal), "    ")
     if not document["deployments"]:
         yield "  none"
-    journal = document["journal"]
-    yield f"Journal: {journal['transactions']} transactions, {journal['events']} events"
+    told = document["journal"]
+    counts = (rendering.count(told[each], each.removesuffix("s")) for each in ("transactions", "events"))
+    yield f"Journal: {', '.join(counts)}"
     if verbose:
-        yield f"  {journal['path']}"
-        yield f"  root hash {journal['root_hash']}"
+        yield f"  {told['path']}"
+        yield f"  root hash {told['root_hash']}"
 
 
-def _facts(entry: dict[str, Any], verbose: bool) -> list[tuple[str, str | None]]:
+def _facts(entry: dict[str, Any], verbose: bool, journal: Journal | None) -> list[tuple[str, str | None]]:
     digits = None if verbose else rendering.SHORT
     layered = entry["commit"] != entry["base_commit"]
-    pin = " (pinned until the next upgrade)" if entry["pinned_base"] else ""
+    made = f"({rendering.local_time(entry['base_timestamp'])})" if entry["base_timestamp"] else ""
     return [
-        ("Version", entry["version"] and f"{entry['version']}{pin}"),
+        ("Version", " ".join(filter(None, (entry["version"], made)))),
         ("BaseCommit" if layered else "Commit", (entry["base_commit"] or "")[:digits]),
         ("LayeredCommit", entry["commit"][:digits] if layered else None),
+        ("PinnedBase", "until the next upgrade" if entry["pinned_base"] else None),
         ("Requested", rendering.joined(entry["requested"])),
         ("LocalPackages", rendering.joined(entry["requested_local"])),
         ("Absorbed", rendering.joined(entry["absorbed"])),
         ("Layered", rendering.joined(entry["layered"])),
-        ("Transaction", str(entry["transaction"]) if entry["transaction"] else None),
+        ("Transaction", _transaction(entry["transaction"], journal)),
         ("Deployment", entry["id"] if verbose else None),
     ]
+
+
+def _transaction(number: int | None, journal: Journal | None) -> str | None:
+    """The number; with the journal at hand also what it was, when and on whose word."""
+    if number is None or journal is None:
+        return None if number is None else str(number)
+    from projections import points
+    from projections.transactions import tell
+
+    told = tell(points.events_of(journal, number))
+    what = " ".join((told.verb, *told.arguments))
+    return f"{number}, {what}, {rendering.local_time(told.started_at)} by {told.actor.user or told.actor.uid}"

@@ -7,7 +7,7 @@ import click
 from cli import changing, rendering
 
 
-@click.command("sync")
+@click.command("sync", short_help="Record what other tools did.")
 @click.option("--json", "as_json", is_flag=True, help="Print the recorded transactions as JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import click
 from cli import changing, pin
 
 
-@click.command("unpin")
+@click.command("unpin", short_help="Take a pin back.")
 @click.argument("transaction", metavar="N|last|last-1")
 @changing.flags
 @click.pass_context

@@ -1,10 +1,10 @@
-"""The event catalogue and the JSON Schemas, written from the types that they describe.
+"""The event catalogue, the JSON Schemas and the manual page, written from the code that they describe.
 
     python -m docs.catalogue [--check]
 
 docs/events.md tells of every type of event; docs/schemas has a JSON Schema (draft 2020-12) of the events and of each
-document that `--json` prints. With `--check` nothing is written: what differs from the types is named, and that is an
-error, so that `make lint` finds it.
+document that `--json` prints; docs/layer.8 is the manual page, see `docs.manual`. With `--check` nothing is written:
+what differs from the code is named, and that is an error, so that `make lint` finds it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from docs import manual
 from docs.documents import DOCUMENTS
 from journal.events import PAYLOADS, Actor, Event, HostIdentity, Package, PackageChange, Payload, Request, Summary
 
@@ -46,6 +47,7 @@ def files() -> dict[Path, str]:
     generated = {DOCS / "events.md": _catalogue(), DOCS / "schemas/event.json": _dump(event_schema())}
     for name, (kind, title) in DOCUMENTS.items():
         generated[DOCS / f"schemas/{name}.json"] = _dump(document_schema(kind, title))
+    generated[DOCS / "layer.8"] = manual.page()
     return generated
 
 
@@ -162,12 +164,12 @@ def _differing(generated: dict[Path, str]) -> Iterator[Path]:
 
 
 def main() -> int:
-    """Write the files, or with --check tell which are not what the types say."""
+    """Write the files, or with --check tell which are not what the code says."""
     generated = files()
     differing = list(_differing(generated))
     if "--check" in sys.argv[1:]:
         for path in differing:
-            print(f"{path.relative_to(DOCS.parent)} is not what the types say: make docs", file=sys.stderr)
+            print(f"{path.relative_to(DOCS.parent)} is not what the code says: make docs", file=sys.stderr)
         return 1 if differing else 0
     for path in differing:
         if path in generated:

@@ -24,6 +24,12 @@ class RefspecEqual(Refused):
     id = "refspec-equal"
 
 
+class Older(BaseError):
+    """An upgrade would lead to a base older than the present one."""
+
+    id = "base-older"
+
+
 def split(refspec: str) -> tuple[str | None, str]:
     """Remote (None for a local branch) and branch of a refspec.
 
@@ -41,7 +47,7 @@ def complete(repo: OSTree.Repo, refspec: str, current: str | None) -> str:
     """The refspec to rebase to, as `rpm-ostree rebase` reads it.
 
     `BRANCH` alone is a local branch of that name where there is one, else a branch of the present remote; `REMOTE:`
-    is the present branch of another remote.
+    is the present branch of another remote. A checksum alone is that very commit, see `is_commit`.
     """
     remote, branch = split(current) if current else (None, "")
     if refspec.endswith(":"):
@@ -51,10 +57,19 @@ def complete(repo: OSTree.Repo, refspec: str, current: str | None) -> str:
     return f"{remote}:{refspec}"
 
 
+def is_commit(refspec: str) -> bool:
+    """Whether the refspec names one commit, by its checksum, instead of a branch: it never moves."""
+    return _CHECKSUM.fullmatch(split(refspec)[1]) is not None
+
+
 def resolve(repo: OSTree.Repo, refspec: str) -> str | None:
-    """The commit that the repository's own ref points to, None where it has no such ref."""
+    """The commit that the repository's own ref points to, None where it has no such ref.
+
+    A branch without a remote is a local one: libostree's plain `resolve_rev` would take any remote's instead.
+    """
+    name = split(refspec)[1] if is_commit(refspec) else refspec
     try:
-        _, commit = repo.resolve_rev(refspec, True)
+        _, commit = repo.resolve_rev_ext(name, True, OSTree.RepoResolveRevExtFlags.NONE)
     except GLib.Error:
         return None
     return str(commit) if commit else None

@@ -168,7 +168,8 @@ class Host:
         state, journal = work.state, recorder.journal
         decision = decide(work)
         if isinstance(decision, Upkeep):
-            return self._keep_up(work, decision, recorder, uuid)
+            idle = Upkeep(message="Nothing to download.")
+            return self._keep_up(work, idle if options.download_only else decision, recorder, uuid)
 
         def result(target: HostState, changes: tuple[Payload, ...], **more: object) -> Result:
             number = journal.number_of(uuid) or 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from journal.events import Package, Request
 from layering import base, plan
-from layering.base_facts import base_facts
+from layering.base_facts import BaseFacts, base_facts
 from layering.decision import Decision, resolve
 from layering.errors import PackagesNotFound, ProvidedByBase, Refused, ResolveError
 from layering.host import Decide
@@ -115,11 +115,18 @@ def _refuse_provided(work: Work, requests: Sequence[Request]) -> None:
         raise ProvidedByBase("\n".join(reasons))
 
 
-def upgrade() -> Decide:
-    """The newest base of the refspec, and the newest of everything requested laid on it."""
+def upgrade(*, allow_downgrade: bool = False) -> Decide:
+    """The newest base of the refspec, and the newest of everything requested laid on it.
+
+    A refspec that is a checksum stays with that commit; the packages move all the same. allow_downgrade: also where
+    the newest base is older than the present one, as a replayed or reset branch is.
+    """
 
     def decide(work: Work) -> Decision:
-        return _move(work, work.state.refspec or "", None, ("upgrade",), message="No upgrade available.")
+        refspec = work.state.refspec or ""
+        pinned = bool(refspec) and base.is_commit(refspec)
+        message = "Pinned to commit; no upgrade available" if pinned else "No upgrade available."
+        return _move(work, refspec, None, ("upgrade",), message=message, allow_downgrade=allow_downgrade)
 
     return decide
 
@@ -179,7 +186,13 @@ def _previous(work: Work) -> Decision:
 
 
 def _move(
-    work: Work, refspec: str, revision: str | None, policies: Sequence[Policy], message: str | None = None
+    work: Work,
+    refspec: str,
+    revision: str | None,
+    policies: Sequence[Policy],
+    message: str | None = None,
+    *,
+    allow_downgrade: bool = True,
 ) -> Decision:
     """Onto another base: everything wanted is laid on it anew, by the first of the policies that can."""
     repo = work.repo
@@ -191,10 +204,13 @@ def _move(
         commit = base.newest(repo, refspec, work.progress)
     else:
         commit = base.at_revision(repo, refspec, revision, work.progress)
+    facts = base_facts(repo, commit)
+    if not allow_downgrade:
+        _refuse_older(work, commit, facts)
     goal = Goal(
         refspec=refspec,
         base_commit=commit,
-        version=base_facts(repo, commit).version,
+        version=facts.version,
         pinned_base=revision is not None,
         wanted=plan.wanted(work.state),
         policy=policies[-1],
@@ -205,6 +221,18 @@ def _move(
         except (ResolveError, PackagesNotFound):
             continue  # what is layered does not fit this base
     return resolve(work, goal, repo=repo, message=message)
+
+
+def _refuse_older(work: Work, commit: str, facts: BaseFacts) -> None:
+    present = work.state.base_commit or ""
+    before = base_facts(work.repo, present)
+    if facts.timestamp < before.timestamp:
+        target, current = (f"{datetime.fromtimestamp(each.timestamp, UTC):%FT%TZ}" for each in (facts, before))
+        raise base.Older(
+            f"Upgrade target revision '{commit}' with timestamp '{target}' is chronologically older than current"
+            f" revision '{present}' with timestamp '{current}'",
+            hint="--allow-downgrade goes there all the same.",
+        )
 
 
 def _same_base(

@@ -105,15 +105,13 @@ class Sysroot:
         source = next((each for each in self._own() if self._id(each) == etc_from), merge)
         key_file = GLib.KeyFile()
         key_file.load_from_data(origin, len(origin.encode()), GLib.KeyFileFlags.NONE)
-        options = OSTree.SysrootDeployTreeOpts()
         bootconfig = merge.get_bootconfig() if merge else None
         arguments = (bootconfig.get("options") or "").split() if bootconfig else []
         arguments = [each for each in arguments if not each.startswith("ostree=")]
         try:
             if self.is_booted:
-                if arguments:
-                    options.override_kernel_argv = arguments
-                _, new = self._sysroot.stage_tree_with_options(self.osname, commit, key_file, source, options, None)
+                # Not `stage_tree_with_options`: from here its structure takes no list of kernel arguments.
+                _, new = self._sysroot.stage_tree(self.osname, commit, key_file, source, arguments or None, None)
             else:
                 _, new = self._sysroot.deploy_tree(self.osname, commit, key_file, source, arguments or None, None)
                 self._sysroot.simple_write_deployment(
@@ -158,7 +156,8 @@ class Sysroot:
         own = [each for each in self._own() if self._id(each) in ids]
         kept = [each for each in self._sysroot.get_deployments() if not any(each.equal(other) for other in own)]
         try:
-            self._sysroot.write_deployments(kept, None)
+            # Plain `write_deployments` prunes the repository as well, and says so on stdout.
+            self._sysroot.write_deployments_with_options(kept, OSTree.SysrootWriteDeploymentsOpts(), None)
         except GLib.Error as error:
             raise SysrootError(f"Deployments can't be dropped: {error.message}") from error
         self.reload()
@@ -249,6 +248,6 @@ def lock_holder(lock: Path) -> tuple[int | None, str]:
                     if not os.path.samestat(descriptor.stat(), wanted):
                         continue
                     if "lock:" in (process / "fdinfo" / descriptor.name).read_text():
-                        words = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+                        words = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
                         return int(process.name), b" ".join(words).decode(errors="replace")
     return None, ""

@@ -98,14 +98,13 @@ def tell(events: Sequence[Event]) -> Transaction:
     if committed:
         for event in events:
             if isinstance(event.payload, LayerCommitted):
-                changes |= package_changes(event.payload)
                 commit = event.payload.commit
                 state = msgspec.structs.replace(
                     state, layered_commit=commit if commit != event.payload.base_commit else None
                 )
             else:
-                changes |= _other_changes(event.payload)
                 state = evolve(state, event.payload)
+        changes = changes_of(event.payload for event in events)
     error = outcome if isinstance(outcome, TransactionFailed | TransactionRefused) else None
     return Transaction(
         transaction=first.transaction,
@@ -137,18 +136,23 @@ def tell_each(events: Iterable[Event]) -> Iterator[Transaction]:
         yield tell(list(group))
 
 
-def package_changes(payload: LayerCommitted) -> dict[str, Any]:
-    """The NEVRAs that a layered commit added, removed and replaced, sorted."""
-    return {
-        "added": tuple(sorted(package.nevra for package in payload.added)),
-        "removed": tuple(sorted(package.nevra for package in payload.removed)),
-        "upgraded": tuple(sorted((each.old.nevra, each.new.nevra) for each in payload.upgraded)),
-        "downgraded": tuple(sorted((each.old.nevra, each.new.nevra) for each in payload.downgraded)),
-    }
+def changes_of(payloads: Iterable[object]) -> dict[str, Any]:
+    """What these change of packages and requests, by the names that a `Transaction` has for it; NEVRAs sorted."""
+    changes: dict[str, Any] = {}
+    for payload in payloads:
+        changes |= _changes_of(payload)
+    return changes
 
 
-def _other_changes(payload: object) -> dict[str, Any]:
+def _changes_of(payload: object) -> dict[str, Any]:
     match payload:
+        case LayerCommitted():
+            return {
+                "added": tuple(sorted(package.nevra for package in payload.added)),
+                "removed": tuple(sorted(package.nevra for package in payload.removed)),
+                "upgraded": tuple(sorted((each.old.nevra, each.new.nevra) for each in payload.upgraded)),
+                "downgraded": tuple(sorted((each.old.nevra, each.new.nevra) for each in payload.downgraded)),
+            }
         case RequestsChanged():
             return {"absorbed": names(payload.absorbed), "reinstated": names(payload.reinstated)}
         case BaseChanged():

@@ -9,6 +9,6 @@ from cli.main import Commands
 COMMANDS: dict[str, str] = {}
 
 
-@click.group("audit", cls=Commands, modules=COMMANDS)
+@click.group("audit", short_help="The auditor's desk: check, prove, export.", cls=Commands, modules=COMMANDS)
 def command() -> None:
     """Check the journal, sign and prove what it says, copy it out."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.bases import BRANCH, BaseTree
+from tests.acceptance.bases import BRANCH, BaseTree, ostree
 from tests.acceptance.checks import settled, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
@@ -70,6 +70,16 @@ def test_r_drops_what_could_be_rolled_back_to_and_nothing_else(host: Host) -> No
     assert previous in said.stdout
     assert not (host.sysroot / "ostree/deploy" / host.stateroot / "deploy" / previous).exists()
     assert (host.last()["verb"], host.last()["outcome"]) == ("cleanup", "committed")
+
+
+def test_dropping_deployments_prunes_nothing(host: Host, tmp_path: Path) -> None:
+    """Regression: libostree pruned the repository as well, and said so on stdout, before the result."""
+    host.ok("pkg-add", "foo")
+    (tmp_path / "tree").mkdir()
+    loose = ostree("commit", "--orphan", f"--tree=dir={tmp_path}/tree", "--subject=loose", repo=host.repo).strip()
+    said = host.ok("cleanup", "-r")
+    assert said.stdout.startswith("Dropped deployments:\n")
+    assert loose in commits(host)
 
 
 def test_the_only_deployment_and_the_one_to_boot_next_stay(host: Host) -> None:
@@ -230,6 +240,32 @@ def test_it_says_what_it_frees(long_lived: tuple[Host, list[str]]) -> None:
     assert "commits" in said
     assert "objects" in said
     assert "foo-1.0-1.noarch" in said
+
+
+def test_what_it_counts_is_what_is_gone(long_lived: tuple[Host, list[str]]) -> None:
+    host, _ = long_lived
+
+    def on_disk() -> tuple[int, int, int]:
+        objects = [*host.repo.glob("objects/??/*"), *host.repo.glob("extensions/layer/pkgcache/objects/??/*")]
+        kinds = (".commit", ".dirtree", ".dirmeta", ".file")
+        return len(commits(host)), sum(each.suffix in kinds for each in objects), len(cached(host))
+
+    before = on_disk()
+    what = dropped(host, "-b", "--keep", "1")["commits-dropped"]
+    gone = tuple(then - now for then, now in zip(before, on_disk(), strict=True))
+    assert (len(what["commits"]), what["objects"], len(what["packages"])) == gone
+
+
+def test_the_history_outlives_every_cleanup_with_the_commands_that_made_it(host: Host) -> None:
+    """rpm-ostree's history loses what it prunes; here the journal is not what is cleaned up."""
+    host.ok("pkg-add", "foo", "-m", "because")
+    host.ok("upgrade")
+    host.ok("pkg-delete", "foo")
+    before = host.history()
+    typed = [each["command_line"].partition(host.stateroot)[2].strip() for each in before]
+    assert typed == ["pkg-add foo -m because", "pkg-add foo -m because", "upgrade", "pkg-delete foo"]
+    host.ok("cleanup", "-p", "-r", "-b", "-m", "--keep", "0")
+    assert host.history()[:-1] == before
 
 
 def test_nothing_to_clean_up_is_said_and_recorded(host: Host) -> None:

@@ -1,66 +1,22 @@
-"""Cleanup on a system that runs from one of its deployments: a root of its own stands in for a boot."""
+"""Cleanup, and a change that waits for the next boot, on a system that runs from one of its deployments."""
 
 from __future__ import annotations
 
+import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.host import Host, Result, environment
-
-_REPO = Path(__file__).parents[2]
-_PACKAGES = Path(sys.executable).parents[1] / f"lib/python3.{sys.version_info.minor}/site-packages"
-_NAMESPACES = ("unshare", "--mount", "--pid", "--fork")  # libostree looks at what the first process has mounted
-# What libostree takes for booted: /run/ostree-booted, and a root that is a deployment. Programs come from this machine.
-_BOOT = """
-set -e
-root=$1 sysroot=$2 var=$3 run=$4; shift 4
-mount --bind "$root" "$root"
-mount --bind "$run" "$root/run"
-mount --rbind / "$root/run/host"
-mount --bind "$sysroot" "$root/sysroot"
-mount --bind "$sysroot/boot" "$root/boot"
-mount --bind "$var" "$root/var"
-mount --bind /usr "$root/usr"
-mount --bind /tmp "$root/tmp"
-mount --rbind /dev "$root/dev"
-mount -t proc proc "$root/proc"
-exec chroot "$root" "$@"
-"""
-
-
-class Booted:
-    """A host booted into the deployment that was the first one when this was made."""
-
-    def __init__(self, host: Host, run: Path) -> None:
-        self.host = host
-        self.root = host.deployment()
-        self.run_directory = run
-        (run / "host").mkdir(parents=True)
-        (run / "ostree-booted").touch()
-
-    def run(self, *arguments: str, check: int = 0) -> Result:
-        """Run the command line as on the booted system."""
-        host = self.host
-        var = host.sysroot / "ostree/deploy" / host.stateroot / "var"
-        places = [self.root, host.sysroot, var, self.run_directory]
-        layer = ["/usr/bin/python3", "-c", "import cli.main; cli.main.main()", *arguments]
-        command = [*_NAMESPACES, "sh", "-c", _BOOT, "sh", *map(str, places), *layer]
-        path = ":".join(f"/run/host{each}" for each in (_REPO, _PACKAGES))
-        done = subprocess.run(
-            command, env=environment({"PYTHONPATH": path}), capture_output=True, text=True, check=False
-        )
-        result = Result(tuple(command), done.returncode, done.stdout, done.stderr)
-        assert result.exit == check, str(result)
-        return result
+from tests.acceptance.bases import BRANCH
+from tests.acceptance.booted import NAMESPACES, Booted
+from tests.acceptance.host import REMOTE, Host
 
 
 @pytest.fixture
 def booted(host: Host, tmp_path: Path) -> Booted:
     """A host that was booted into the layer with foo; the bare base is behind it."""
-    if subprocess.run([*_NAMESPACES, "mount", "-t", "proc", "proc", "/proc"], check=False).returncode:
+    if subprocess.run([*NAMESPACES, "mount", "-t", "proc", "proc", "/proc"], check=False).returncode:
         pytest.skip("namespaces are not to be had here")
     host.ok("pkg-add", "foo")
     return Booted(host, tmp_path / "run")
@@ -68,6 +24,27 @@ def booted(host: Host, tmp_path: Path) -> Booted:
 
 def test_it_is_booted(booted: Booted) -> None:
     assert "●" in booted.run("status").stdout
+
+
+def test_a_change_is_staged_for_the_next_boot_and_said_to_be(booted: Booted) -> None:
+    """The running deployment stays the booted one; the staged one is what the next change starts from.
+
+    Regression: with kernel arguments to take on, as every real host has them, nothing could be staged.
+    """
+    said = booted.run("pkg-add", "baz")
+    assert 'Changes queued for next boot. Run "systemctl reboot" to start a reboot' in said.stdout
+    status = json.loads(booted.run("status", "--json").stdout)["deployments"]
+    assert [(each["booted"], each["staged"], each["requested"]) for each in status] == [
+        (False, True, ["baz", "foo"]),
+        (True, False, ["foo"]),
+        (False, False, []),
+    ]
+    assert b"root=LABEL=root" in (booted.run_directory / "ostree/staged-deployment").read_bytes()
+    told = booted.run("status").stdout
+    assert f"  {REMOTE}:{BRANCH} (staged)\n" in told
+    assert f"● {REMOTE}:{BRANCH}\n" in told
+    booted.run("pkg-delete", "foo")
+    assert booted.host.last()["requested"] == ["baz"]
 
 
 @pytest.fixture

@@ -74,6 +74,17 @@ def test_rebase_writes_the_new_refspec(host: Host, base: BaseTree) -> None:
     assert origin_lines(host) == layered(host, "foo;")
 
 
+def test_deploy_writes_the_commit_that_it_pins_and_upgrade_takes_it_out(host: Host, base: BaseTree) -> None:
+    first = host.commit_of()
+    base.with_files({"/usr/share/mark": "2\n"}).commit(BRANCH, "2")
+    host.ok("upgrade")
+    host.ok("deploy", "1")
+    pinned = ["[origin]", "refspec=test:os/stable", f"override-commit={first}", *transaction(host)]
+    assert origin_lines(host) == pinned
+    host.ok("upgrade")
+    assert origin_lines(host) == bare(host)
+
+
 def test_rebase_to_a_local_branch_writes_its_name(host: Host) -> None:
     host.ok("pkg-add", "foo")
     host.make_branch("local/os", host.current()["base_commit"])

@@ -332,7 +332,7 @@ def base_with_accounts(base: BaseTree) -> BaseTree:
 
 
 def test_a_user_that_pre_makes_is_in_the_tree_and_owns_the_package_s_files(
-    base_with_accounts: BaseTree, install_host: InstallHost, repository: Repository
+    base_with_accounts: BaseTree, install_host: InstallHost, repository: Repository, tmp_path: Path
 ) -> None:
     host = install_host(repository.repo_file())
     files: Files = {
@@ -340,6 +340,10 @@ def test_a_user_that_pre_makes_is_in_the_tree_and_owns_the_package_s_files(
         "/usr/share/svc": File(directory=True, mode=0o2750, group="svc"),
         "/usr/share/svc/data": File("data\n", mode=0o640, user="svc", group="svc"),
         "/usr/bin/pinger": File("pinger\n", group="svc", caps="cap_net_raw=ep"),
+        "/usr/share/svc/ghost": File("", mode=0o600, user="svc", ghost=True),
+        "/etc/svc.conf": File("a=1\n", mode=0o640, group="svc", config=True),
+        "/var/lib/svc": File(directory=True, mode=0o750, user="svc", group="svc"),
+        "/run/svc": File(directory=True, mode=0o2775, group="svc"),
     }
     pre = "groupadd -r svc && useradd -r -g svc -d / -s /sbin/nologin svc && usermod -a -G games svc"
     layered(
@@ -356,6 +360,15 @@ def test_a_user_that_pre_makes_is_in_the_tree_and_owns_the_package_s_files(
     assert (directory.st_uid, directory.st_gid, stat.S_IMODE(directory.st_mode)) == (0, gid, 0o2750)
     assert os.getxattr(host.path("/usr/bin/pinger"), "security.capability")
     assert host.read("/usr/share/owner") == "svc 4755\n"
+    assert not host.exists("/usr/share/svc/ghost")
+    root = host.boot(tmp_path)
+    for path, *owner in (
+        (host.path("/etc/svc.conf"), 0, gid, 0o640),
+        (root / "var/lib/svc", uid, gid, 0o750),
+        (root / "run/svc", 0, gid, 0o2775),
+    ):
+        made = path.stat()
+        assert [made.st_uid, made.st_gid, stat.S_IMODE(made.st_mode)] == owner, path
     leftovers = {path.name for path in host.path("/usr/etc").iterdir() if path.name.endswith(("-", ".lock"))}
     assert leftovers == set()
 

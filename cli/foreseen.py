@@ -1,0 +1,82 @@
+"""What is told of a change that was only worked out: as JSON, and of an upgrade that is to be had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from cli import rendering
+from cli.outcome import lines
+from layering.nevra import name_arch
+from projections.host import names
+from projections.transactions import Transaction, changes_of
+
+if TYPE_CHECKING:
+    from journal.events import Context
+    from layering.host import Result
+    from layering.transaction import Invocation
+
+
+def document(context: Context, invocation: Invocation, result: Result) -> dict[str, Any]:
+    """A dry run with the keys that `layer show --json` has for a transaction; null what only a transaction has."""
+    state = result.state
+    foreseen = Transaction(
+        transaction=0,
+        uuid="",
+        verb=invocation.verb,
+        arguments=invocation.arguments,
+        outcome="",
+        recovered=False,
+        started_at="",
+        finished_at=None,
+        actor=context.actor,
+        command_line=context.command_line,
+        message=invocation.message,
+        refspec=state.refspec,
+        base_commit=state.base_commit,
+        layered_commit=state.layered_commit,
+        requested=names(state.requested),
+        options=invocation.options,
+        note=None if result.changes else result.message,
+        **changes_of(result.changes),
+    )
+    nobodys = dict.fromkeys(("transaction", "uuid", "outcome", "started_at"))
+    return {**msgspec.structs.asdict(foreseen), **nobodys, "events": [], "dry_run": True}
+
+
+def tell_available(result: Result, *, packages: bool) -> None:
+    """An upgrade that is to be had: its version and commit, and how much changes; with `packages`, what."""
+    for note in result.notes:
+        click.echo(f"Note: {note}", err=True)
+    if not result.changes:
+        click.echo(result.message)
+        return
+    state = result.state
+    click.echo(click.style("AvailableUpdate:", bold=True))
+    facts = (("Version", state.version), ("Commit", state.base_commit), ("Diff", _counts(result)))
+    rendering.print_lines(rendering.fields(facts, "  "))
+    if packages:
+        for change in result.changes:
+            for line in lines(change, done=False):
+                click.echo(line)
+
+
+def _counts(result: Result) -> str:
+    """How many packages of base and layer differ, as `rpm-ostree upgrade --check` tells it."""
+    changes = changes_of(result.changes)
+    come, gone = changes.get("base_added", ()), changes.get("base_removed", ())
+    replaced = {name_arch(each) for each in come} & {name_arch(each) for each in gone}
+    counts = {
+        "upgraded": len(changes.get("upgraded", ())) + len(replaced),
+        "downgraded": len(changes.get("downgraded", ())),
+        "removed": len(changes.get("removed", ())) + len(gone) - len(replaced),
+        "added": len(changes.get("added", ())) + len(come) - len(replaced),
+    }
+    return ", ".join(_told(counts)) or "no packages"
+
+
+def _told(counts: dict[str, int]) -> Iterator[str]:
+    return (f"{number} {what}" for what, number in counts.items() if number)
