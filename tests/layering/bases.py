@@ -49,6 +49,7 @@ class Ground:
         self.path.parent.mkdir(parents=True)
         self.repo = OSTree.Repo.new(Gio.File.new_for_path(str(self.path)))
         self.repo.create(OSTree.RepoMode.BARE)
+        self.repo.set_disable_fsync(True)
         self.cache = PackageCache(cache_path(directory))
         self.scratch = directory / "scratch"
         self.scratch.mkdir()
@@ -58,7 +59,7 @@ class Ground:
         image = tree or BaseTree(self.directory / "remote").with_files(files or {}).compose()
         command = ["ostree", f"--repo={self.path}", "commit", "--branch=base", f"--tree=dir={image}"]
         command += ["--bootable"] if tree is None else []  # which it is where it has a kernel
-        command += ["--add-metadata-string=version=40.1", f"--timestamp=@{BASE_TIME}"]
+        command += ["--add-metadata-string=version=40.1", f"--timestamp=@{BASE_TIME}", "--fsync=false"]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def package(self, name: str, files: Files, version: str = "1.0", arch: str = "noarch") -> CachedPackage:
