@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,12 +20,11 @@ from gi.repository import OSTree  # noqa: E402
 
 from layering.accounts import Accounts, accounts_of  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
-from layering.commit_tree import LINKS_AT_MOST  # noqa: E402
-from layering.errors import FileConflict, ImportRefused  # noqa: E402
+from layering.errors import FileConflict  # noqa: E402
 from layering.labels import UNLABELLED, Labels, path_in_policy, relabelled_for, with_label  # noqa: E402
 from layering.objects import link_target, same_file  # noqa: E402
 from layering.package_tree import PackageTree  # noqa: E402
-from layering.paths import OUTSIDE  # noqa: E402
+from layering.path_resolution import FileInTheWay, PathResolution  # noqa: E402
 from layering.payload import Owner  # noqa: E402
 from layering.tmpfiles import below, top_of  # noqa: E402
 from layering.trees import IMPLIED_MODE, join, lookup, metadata_checksum, relabelled_metadata  # noqa: E402
@@ -99,11 +98,7 @@ class _Graft:
         self.made: dict[str, tuple[str, str | None]] = {}
         # Who laid files where: directory to packages and what of theirs is there.
         self.laid: defaultdict[str, list[tuple[PackageTree, str, dict[str, str]]]] = defaultdict(list)
-        usr = lookup(self.root, "usr")
-        has_usr_etc = isinstance(usr, OSTree.MutableTree) and lookup(usr, "etc") is not None
-        # A commit that has /etc alone is deployed as if it were /usr/etc, one that has both is not.
-        only_etc = lookup(self.root, "etc") is not None and not has_usr_etc
-        self.aliases = {"usr/etc": "/etc"} if only_etc else {"etc": "/usr/etc"}
+        self.paths = PathResolution(repo, self.root, self._make)
 
     def run(self) -> Grafted:
         self._lay_links_first()
@@ -136,9 +131,9 @@ class _Graft:
     def _directory(self, layer: PackageTree, path: str, tree: OSTree.MutableTree, real: str) -> None:
         name = path.rpartition("/")[2]
         here = join(real, name)
-        there = None if here in self.aliases else lookup(tree, name)
+        there = None if here in self.paths.aliases else lookup(tree, name)
         as_it_is = path not in layer.rewritten and not self._lies_elsewhere(path, here)
-        if there is None and as_it_is and here not in self.aliases:
+        if there is None and as_it_is and here not in self.paths.aliases:
             self._attach(layer, path, tree, here)
             return
         if isinstance(there, str) and path not in layer.implied and self._laid_by(real, name):
@@ -211,51 +206,16 @@ class _Graft:
             tree.replace_file(name, checksum)
 
     def _resolve(self, layer: PackageTree, path: str, start: str = "") -> tuple[OSTree.MutableTree, str]:
-        """The directory that a path leads to from `start`, a real directory; made where it is missing.
+        """The directory that a path of the package leads to from `start`, a real directory; made where it is missing.
 
         Raises:
             ImportRefused: it leads in a circle, or out of the image.
             FileConflict: a file is in the way.
         """
-        stack = [(self.root, "")]
-        for name in filter(None, start.split("/")):
-            stack.append((lookup(stack[-1][0], name), join(stack[-1][1], name)))
-        todo = deque(path.split("/"))
-        links = 0
-        while todo:
-            name = todo.popleft()
-            tree, real = stack[-1]
-            here = join(real, name)
-            if name in {"", "."}:
-                continue
-            if name == "..":
-                stack.pop()
-                if not stack:
-                    raise ImportRefused(f"{layer.package.nevra}: a link leads /{join(start, path)} out of the image")
-                continue
-            there = lookup(tree, name)
-            if here not in self.aliases and not isinstance(there, str):
-                stack.append((there or self._make(tree, here), here))
-                continue
-            target = self.aliases.get(here) or self._link_target(layer, str(there), here)
-            links += 1
-            if links > LINKS_AT_MOST:
-                raise ImportRefused(f"{layer.package.nevra}: links lead /{join(start, path)} in a circle")
-            if target.startswith("/"):
-                stack = [(self.root, "")]
-            todo.extendleft(reversed(target.split("/")))
-        tree, real = stack[-1]
-        if any(f"{real}/".startswith(f"{outside}/") for outside in OUTSIDE):
-            raise ImportRefused(
-                f"{layer.package.nevra}: a link leads /{join(start, path)} to /{real}, which is not part of the image"
-            )
-        return tree, real
-
-    def _link_target(self, layer: PackageTree, checksum: str, real: str) -> str:
-        target = link_target(self.repo, checksum)
-        if target is None:
-            raise self._conflict(layer, real, "a file in")
-        return target
+        try:
+            return self.paths.resolve(path, start, layer.package.nevra)
+        except FileInTheWay as file:
+            raise self._conflict(layer, file.path, "a file in") from file
 
     def _make(self, tree: OSTree.MutableTree, real: str) -> OSTree.MutableTree:
         _, made = tree.ensure_dir(real.rpartition("/")[2])
