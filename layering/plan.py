@@ -41,18 +41,13 @@ class Goal(msgspec.Struct, frozen=True):
     kept: tuple[Package, ...] | None = None
 
 
-def wanted(state: HostState) -> tuple[Request, ...]:
-    """All that the administrator asked for, whether or not the base of the moment has it."""
-    return tuple(sorted({*state.requested, *state.absorbed}))
-
-
 def grow(state: HostState, requests: Sequence[Request], *, idempotent: bool) -> tuple[Request, ...]:
     """The requests that are new.
 
     Raises:
         AlreadyRequested: some are not, and `idempotent` does not allow for that.
     """
-    present = set(wanted(state))
+    present = set(state.wanted)
     known = [request for request in requests if request in present]
     if known and not idempotent:
         raise AlreadyRequested(
@@ -72,7 +67,7 @@ def shrink(state: HostState, specs: Sequence[str], *, everything: bool, idempote
     Raises:
         NotRequested: some name no request, and `idempotent` does not allow for that.
     """
-    present = wanted(state)
+    present = state.wanted
     if everything:
         return present
     found: set[Request] = set()
@@ -151,7 +146,7 @@ def changes(
     """
     events: list[Payload] = []
     provided = {request.spec for request in target.absorbed}
-    if requests := request_changes(state, wanted(target), provided):
+    if requests := request_changes(state, target.wanted, provided):
         events.append(requests)
     base = (target.refspec, target.base_commit, target.version, target.pinned_base)
     if base != (state.refspec, state.base_commit, state.version, state.pinned_base):
@@ -177,6 +172,7 @@ def changes(
                 upgraded=packages.upgraded,
                 downgraded=packages.downgraded,
                 required_by=target.required_by,
+                content=target.content,
                 **(layer or {}),  # type: ignore[arg-type]
             )
         )

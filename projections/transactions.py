@@ -137,6 +137,11 @@ def tell_each(events: Iterable[Event]) -> Iterator[Transaction]:
         yield tell(list(group))
 
 
+def person(actor: Actor) -> str:
+    """On whose word it was, in a word: the user behind sudo or pkexec, the login, or the process's own."""
+    return actor.invoked_by or actor.login_user or actor.user or str(actor.uid)
+
+
 def package_changes(payload: LayerCommitted) -> dict[str, Any]:
     """The NEVRAs that a layered commit added, removed and replaced, sorted."""
     return {
