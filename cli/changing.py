@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.main import UNCHANGED, Globals
+from cli.reading import journal_path
+from journal.store import Journal
 
 if TYPE_CHECKING:
     from layering.host import Decide, Host, Result
@@ -64,6 +66,17 @@ def flags_but(*taken: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def preview(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flag of verbs whose outcome one wants to see first: a dry run by the name that it has in rpm-ostree."""
+    return click.option("--preview", is_flag=True, help="Show what would change; change nothing.")(command)
+
+
+def newest_transaction(ctx: click.Context) -> int | None:
+    """Number of the last transaction before this command: what `last` means on its command line."""
+    path = journal_path(ctx)
+    return Journal.open(path).transactions if path.exists() else None
+
+
 def open_host(ctx: click.Context) -> Host:
     """The host that the command line names, with progress shown on a terminal."""
     from cli.progress import for_terminal
@@ -97,7 +110,8 @@ def run(
     scripts = given.get("scripts", "run")
     if scripts != "run":
         recorded["scripts"] = scripts
-    options = Options(given["dry_run"], given.get("download_only", False), given.get("cacheonly", False), scripts)
+    dry_run = given["dry_run"] or given.get("preview", False)
+    options = Options(dry_run, given.get("download_only", False), given.get("cacheonly", False), scripts)
     try:
         invocation = Invocation(verb, tuple(arguments), recorded, given["message"])
         with _result_alone_on_stdout():

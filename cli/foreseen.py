@@ -10,8 +10,8 @@ import msgspec
 
 from cli import rendering
 from cli.outcome import lines
-from layering.nevra import name_arch
 from projections.host import names
+from projections.packages import name_arch
 from projections.transactions import Transaction, changes_of
 
 if TYPE_CHECKING:

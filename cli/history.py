@@ -10,6 +10,7 @@ import click
 from cli import rendering
 from cli.main import ALIASES
 from cli.reading import journal_path
+from projections.transactions import person
 
 if TYPE_CHECKING:
     from projections.transactions import Transaction
@@ -71,7 +72,7 @@ _HEADER = ("#", "What", "Outcome", "Altered", "When", "Who")
 
 def _row(told: Transaction) -> tuple[str, ...]:
     actor = told.actor
-    who = actor.invoked_by or actor.login_user or actor.user or str(actor.uid)
+    who = person(actor)
     if who != (actor.user or who):
         who = f"{who} ({actor.user})"
     return (

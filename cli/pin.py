@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from cli import changing
-from cli.reading import journal_path
 
 
 @click.command("pin", short_help="Keep the commits of a transaction.")
@@ -24,13 +23,11 @@ def command(ctx: click.Context, /, transaction: str, **given: Any) -> int:
 
 def run(ctx: click.Context, verb: str, transaction: str, given: dict[str, Any]) -> int:
     """Pin or unpin, as the verb says."""
-    from journal.store import Journal
     from projections import points
 
     if not points.is_number(transaction):
         raise click.UsageError(f"{transaction!r} is no transaction: say N, last or last-1.")
-    path = journal_path(ctx)
-    last = Journal.open(path).transactions if path.exists() else None
     from layering import pins
 
-    return changing.run(ctx, verb, (transaction,), pins.pin(transaction, last, pinned=verb == "pin"), given)
+    decide = pins.pin(transaction, changing.newest_transaction(ctx), pinned=verb == "pin")
+    return changing.run(ctx, verb, (transaction,), decide, given)

@@ -8,23 +8,23 @@ from typing import Any
 import click
 
 from cli import changing
-from cli.reading import journal_path
 
 
 @click.command("rollback", short_help="Go back to any point of the history.")
 @click.argument("transaction", metavar="[N|last|last-1]", required=False)
 @click.option("--to", metavar="TIME", help="The state at that instant, e.g. '2026-11-20 09:00' or '2 hours ago'.")
+@changing.preview
 @changing.flags
 @click.pass_context
 def command(ctx: click.Context, /, transaction: str | None, to: str | None, **given: Any) -> int:
     """Go back to the state after transaction N, or to that of the previous deployment.
 
-    The state is the refspec, the base, what was requested and absorbed, and the very layered commit.
+    The state is the refspec, the base, what was requested and absorbed, and the very layered commit. What is no longer
+    here is pulled, downloaded and built again, to the same checksum; what can't be had is listed, and nothing changes.
     """
     if transaction and to:
         raise click.UsageError("Say a transaction or --to TIME, not both.")
-    from journal.store import Journal
-    from layering import operations
+    from layering import time_travel
     from projections import points
 
     now = datetime.now().astimezone()
@@ -32,9 +32,6 @@ def command(ctx: click.Context, /, transaction: str | None, to: str | None, **gi
         points.instant(to, now)  # a usage error is told before anything is recorded
     if transaction and not points.is_number(transaction):
         raise click.UsageError(f"{transaction!r} is no transaction: say N, last or last-1, or --to TIME.")
-    path = journal_path(ctx)
-    last = Journal.open(path).transactions if path.exists() else None
     arguments = (transaction,) if transaction else ()
-    return changing.run(
-        ctx, "rollback", arguments, operations.rollback(transaction or to, now, last), {**given, "to": to}
-    )
+    decide = time_travel.rollback(transaction or to, now, changing.newest_transaction(ctx))
+    return changing.run(ctx, "rollback", arguments, decide, {**given, "to": to})

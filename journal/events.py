@@ -89,7 +89,7 @@ class DeploymentObserved(Payload, frozen=True):
 
     deployment: STATEROOT-COMMIT.SERIAL. origin: its text as found. packages: the layered set, where there is one.
     absorbed: requests that the deployment's origin cannot name, carried over where the journal knows them.
-    base_packages: NEVRAs of the base.
+    base_packages: NEVRAs of the base. content: as in `LayerCommitted`.
     """
 
     TYPE = "deployment-observed"
@@ -107,6 +107,7 @@ class DeploymentObserved(Payload, frozen=True):
     origin: str = ""
     transaction_uuid: str | None = None
     base_packages: tuple[str, ...] = ()
+    content: str | None = None
 
 
 class RequestsChanged(Payload, frozen=True):
@@ -146,6 +147,7 @@ class LayerCommitted(Payload, frozen=True):
     commit: the commit to deploy, the base commit itself where nothing is layered. layer_key: hex SHA-256, None then.
     reused: it was found, not built. engine: what built it. notes: what was left out of the layer, and why.
     required_by: NEVRA of each layered package that others need to the NEVRAs of those.
+    content: SHA-256, hex, of all of the commit's tree but the rpmdb's bytes, None where nothing is layered.
     """
 
     TYPE = "layer-committed"
@@ -162,6 +164,7 @@ class LayerCommitted(Payload, frozen=True):
     policy: str | None = None
     notes: tuple[str, ...] = ()
     required_by: dict[str, tuple[str, ...]] = {}
+    content: str | None = None
 
 
 class TransactionPinned(Payload, frozen=True):
@@ -217,6 +220,21 @@ class CacheDropped(Payload, frozen=True):
     cache: str
     files: int = 0
     bytes: int = 0
+
+
+class JournalReplayed(Payload, frozen=True):
+    """The state that this transaction leads to is that of another journal.
+
+    transaction: of that journal, the last one that counts; position: of the last event that does. root_hash: RFC 6962
+    root over that journal's records up to there, hex. machine_id: of the host that recorded it.
+    """
+
+    TYPE = "journal-replayed"
+
+    transaction: int
+    position: int
+    root_hash: str
+    machine_id: str | None = None
 
 
 class TransactionPrepared(Payload, frozen=True):
@@ -289,6 +307,7 @@ PAYLOADS: tuple[type[Payload], ...] = (
     DeploymentsDropped,
     CommitsDropped,
     CacheDropped,
+    JournalReplayed,
     TransactionPrepared,
     TransactionCommitted,
     TransactionUnchanged,

@@ -166,9 +166,31 @@ def ensure(repo: OSTree.Repo, refspec: str, commit: str, progress: Progress) -> 
         return
     remote, _ = split(refspec)
     if not remote:
-        raise BaseError(f"Base commit {commit} is gone from the repository, and {refspec} is a local branch")
+        raise _gone(refspec, commit)
     progress.step(f"Pulling {commit[:12]} from {remote}")
     _pull(repo, remote, commit, what=f"commit {commit} of {refspec}")
+
+
+def peek_commit(repo: OSTree.Repo, refspec: str, commit: str, scratch: Path, *, offline: bool) -> OSTree.Repo:
+    """Where this very commit's rpmdb is to be read: here, or out of its remote in a scratch repository, as in `peek`.
+
+    Raises:
+        BaseError: it is neither here nor, unless `offline`, at the remote.
+    """
+    if _is_complete(repo, commit):
+        return repo
+    remote, _ = split(refspec)
+    if not remote:
+        raise _gone(refspec, commit)
+    if offline:
+        raise BaseError("It is not in the repository, and no network was to be used")
+    preview = _scratch_repository(repo, remote, scratch)
+    _pull(preview, remote, commit, what=f"commit {commit} of {refspec}", subdirs=RPMDB_DIRECTORIES)
+    return preview
+
+
+def _gone(refspec: str, commit: str) -> BaseError:
+    return BaseError(f"Base commit {commit} is gone from the repository, and {refspec} is a local branch")
 
 
 def _is_complete(repo: OSTree.Repo, commit: str) -> bool:

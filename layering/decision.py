@@ -15,6 +15,7 @@ from layering.resolver import LOCAL, Demand
 from layering.rpmdb import installed
 from layering.work import Work
 from projections.host import HostState
+from projections.packages import package_changes
 
 if TYPE_CHECKING:
     from gi.repository import OSTree
@@ -26,7 +27,8 @@ class Decision:
 
     target: its layered commit is None until it is composed, or if there is nothing to layer. message: what to say
     where it comes out that nothing changes. etc_from: the deployment whose /etc to take on. layer: how the commit
-    came about, for `LayerCommitted`. notes: what the administrator should hear of, one sentence each.
+    came about, for `LayerCommitted`. notes: what the administrator should hear of, one sentence each. source: what is
+    recorded of where the target comes from, changes or no changes.
     """
 
     target: HostState
@@ -34,10 +36,11 @@ class Decision:
     etc_from: str | None = None
     layer: dict[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    source: tuple[Payload, ...] = ()
 
     def changes(self, state: HostState) -> tuple[Payload, ...]:
         """The events that lead there from this state."""
-        packages = plan.package_changes(state.packages, self.target.packages, nevra.compare)
+        packages = package_changes(state.packages, self.target.packages, nevra.compare)
         return plan.changes(state, self.target, packages, layer=self.layer)
 
 
@@ -79,7 +82,10 @@ def resolve(work: Work, goal: Goal, *, repo: OSTree.Repo | None = None, message:
     )
     if (goal.base_commit, packages) == (work.state.base_commit, work.state.packages):
         target = msgspec.structs.replace(
-            target, layered_commit=work.state.layered_commit, layer_key=work.state.layer_key
+            target,
+            layered_commit=work.state.layered_commit,
+            layer_key=work.state.layer_key,
+            content=work.state.content,
         )
     return Decision(target, message, notes=notes)
 

@@ -33,6 +33,39 @@ class Downloads:
 
     def find(self, package: Package) -> hawkey.Package | None:
         """This very package in the repositories: by NEVRA, and by sha256 unless the metadata has another checksum."""
+        return next(iter(self._candidates(package)), None)
+
+    def fetch(self, packages: Sequence[Package], progress: Progress) -> dict[Package, Path]:
+        """The verified files of these packages, see `Resolver.download`."""
+        pending = {package: self._candidates(package) for package in packages}
+        if gone := [package for package, sources in pending.items() if not sources]:
+            names = ", ".join(f"{each.nevra} (sha256 {each.sha256})" if each.sha256 else each.nevra for each in gone)
+            raise RepositoryError(f"Packages are no longer in any repository: {names}")
+        files: dict[Package, Path] = {}
+        wrong: list[ChecksumMismatch] = []
+        while pending:
+            self._bring([source for source, *_ in pending.values() if not source._is_local_pkg()], progress)
+            untried: dict[Package, list[hawkey.Package]] = {}
+            for package, (source, *others) in pending.items():
+                path = Path(source.localPkg())
+                try:
+                    sha256 = _verify_checksums(package, source, path)
+                except ChecksumMismatch as error:
+                    # Without a sha256 in the metadata only the files tell builds of one NEVRA apart.
+                    if others:
+                        untried[package] = others
+                    else:
+                        wrong.append(error)
+                    continue
+                signer = self._verify_signature(package, source, path)
+                files[Package(package.nevra, sha256, source.reponame, signer)] = path
+            pending = untried
+        if wrong:
+            raise ChecksumMismatch("\n".join(each.message for each in wrong), hint=wrong[0].hint)
+        return files
+
+    def _candidates(self, package: Package) -> list[hawkey.Package]:
+        """What may be this very package, that of the repository that it is recorded with first."""
         self._universe.load_repositories()
         # What is excluded now was not when the package was chosen.
         query = self._universe.sack.query(flags=hawkey.IGNORE_EXCLUDES).available()
@@ -41,24 +74,7 @@ class Downloads:
             for each in query.filter(nevra=package.nevra)
             if each.reponame != hawkey.CMDLINE_REPO_NAME and _may_be(each, package)
         ]
-        found.sort(key=lambda each: (each.reponame != package.repository, each.reponame))
-        return found[0] if found else None
-
-    def fetch(self, packages: Sequence[Package], progress: Progress) -> dict[Package, Path]:
-        """The verified files of these packages, see `Resolver.download`."""
-        wanted = {package: self.find(package) for package in packages}
-        if gone := [package for package, source in wanted.items() if source is None]:
-            names = ", ".join(f"{each.nevra} (sha256 {each.sha256})" if each.sha256 else each.nevra for each in gone)
-            raise RepositoryError(f"Packages are no longer in any repository: {names}")
-        sources = {package: source for package, source in wanted.items() if source}
-        self._bring([each for each in sources.values() if not each._is_local_pkg()], progress)
-        files: dict[Package, Path] = {}
-        for package, source in sources.items():
-            path = Path(source.localPkg())
-            sha256 = _verify_checksums(package, source, path)
-            signer = self._verify_signature(package, source, path)
-            files[Package(package.nevra, sha256, source.reponame, signer)] = path
-        return files
+        return sorted(found, key=lambda each: (each.reponame != package.repository, each.reponame))
 
     def _bring(self, packages: Iterable[hawkey.Package], progress: Progress) -> None:
         """Download what is not there, or is there but is something else of the same name."""

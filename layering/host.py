@@ -176,8 +176,11 @@ class Host:
             transaction = tell(points.events_of(journal, number))
             return Result(state, target, changes, transaction, notes=decision.notes, **more)  # type: ignore[arg-type]
 
+        if decision.source:
+            recorder.record(uuid, *decision.source)
         if options.download_only and decision.changes(state):
-            fetch(work, decision)
+            if not decision.target.layered_commit:
+                fetch(work, decision)
             recorder.record(uuid, TransactionUnchanged("Update downloaded."))
             return result(state, (), message="Update downloaded.")
         decision = layers.commit(work, decision)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import msgspec
 
 from journal.events import Package
-from layering import base, layer_key, layered_commit, plan
+from layering import layer_key, layered_commit, plan
+from layering.content import content_of
 from layering.decision import Decision
-from layering.errors import LayeringError
 from layering.fetching import fetch
 from layering.labels import Labels
 from layering.logs import log
@@ -22,18 +22,6 @@ from projections.host import HostState
 
 SCRIPT_MODES = ("run", "refuse", "skip")
 """What can become of packages' scripts; the first is the default."""
-
-
-class NotReproduced(LayeringError):
-    """A layer was built again from what was recorded, and came out different."""
-
-    id = "not-reproduced"
-
-
-class Unavailable(LayeringError):
-    """Parts of a recorded state are to be had nowhere."""
-
-    id = "unavailable"
 
 
 def commit(work: Work, decision: Decision) -> Decision:
@@ -52,7 +40,8 @@ def commit(work: Work, decision: Decision) -> Decision:
     composed = _found(work, target)
     if composed is None:
         target, composed = _compose(work, decision)
-    target = msgspec.structs.replace(target, layered_commit=composed.commit, layer_key=composed.key)
+    content = content_of(work.repo, composed.commit)
+    target = msgspec.structs.replace(target, layered_commit=composed.commit, layer_key=composed.key, content=content)
     log.debug("layered", commit=composed.commit, key=composed.key, reused=composed.reused)
     engine = msgspec.json.encode(layer_key.this_engine()).decode()
     layer: dict[str, object] = {
@@ -62,38 +51,6 @@ def commit(work: Work, decision: Decision) -> Decision:
         "policy": composed.policy,
     }
     return replace(decision, target=target, layer=layer, notes=(*decision.notes, *composed.notes))
-
-
-def restore(work: Work, target: HostState, message: str) -> Decision:
-    """A state of the past, exactly: its commit as it is, or built again from what was recorded.
-
-    Raises:
-        Unavailable: something it takes is to be had nowhere; each part is named. NotReproduced: see there.
-    """
-    target = msgspec.structs.replace(target, origin_extra=work.state.origin_extra)
-    decision = Decision(target, message)
-    if work.dry_run or not target.commit or work.sysroot.has_commit(target.commit):
-        return decision
-    base.ensure(work.repo, target.refspec or "", target.base_commit or "", work.progress)
-    if target.layered_commit is None:
-        return decision
-    missing = [each for each in target.packages if work.local.find(each) is None]
-    if missing:
-        located = work.resolver(work.repo, target.base_commit or "").locate(missing)
-        if located.missing:
-            raise Unavailable(
-                "Packages are neither in the cache nor in any repository: "
-                + ", ".join(f"{each.nevra} (sha256 {each.sha256})" for each in located.missing)
-            )
-    work.scripts = _as_recorded(work, target)
-    bare = msgspec.structs.replace(target, layered_commit=None)
-    rebuilt = commit(work, replace(decision, target=bare))
-    if rebuilt.target.layered_commit != target.layered_commit:
-        raise NotReproduced(
-            f"The layer was built again as {rebuilt.target.layered_commit}, not as {target.layered_commit}",
-            hint="The engine has changed since: see the transaction's `engine`.",
-        )
-    return rebuilt
 
 
 def _compose(work: Work, decision: Decision) -> tuple[HostState, layered_commit.Composed]:
@@ -149,10 +106,10 @@ def _inputs(work: Work, target: HostState) -> layer_key.LayerInputs:
     )
 
 
-def _as_recorded(work: Work, target: HostState) -> str:
-    """What became of scripts in a layer that is to be built again, by its key."""
+def scripts_of(work: Work, target: HostState) -> str | None:
+    """What became of scripts in a layer, by its key; None where no choice leads to it: another engine made it."""
     for scripts in SCRIPT_MODES:
         key = layer_key.layer_key(_inputs(replace(work, scripts=scripts), target))
         if key == target.layer_key:
             return scripts
-    return work.scripts  # another engine's
+    return None

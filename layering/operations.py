@@ -1,9 +1,8 @@
-"""The verbs: where each wants the host to be. One function a verb; `Host.transact` carries out what it decides."""
+"""The verbs that change requests or base: what each wants of the host. `Host.transact` carries out what it decides."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,24 +12,16 @@ from journal.events import Package, Request
 from layering import base, plan
 from layering.base_facts import BaseFacts, base_facts
 from layering.decision import Decision, resolve
-from layering.errors import PackagesNotFound, ProvidedByBase, Refused, ResolveError
+from layering.errors import PackagesNotFound, ProvidedByBase, ResolveError
 from layering.host import Decide
-from layering.layers import restore
 from layering.nevra import compare
 from layering.plan import Goal, Policy
 from layering.work import Work
-from projections import points
-from projections.errors import NoSuchPoint
 from projections.host import HostState
+from projections.packages import is_named
 
 _GENTLY: tuple[Policy, ...] = ("offline", "prefer", "upgrade")
 """Another base alone moves no versions, unless it demands it: try what is layered, then add to it, then the newest."""
-
-
-class NoRollback(Refused):
-    """There is no deployment to go back to."""
-
-    id = "no-rollback"
 
 
 def pkg_add(specs: Sequence[str], *, idempotent: bool, allow_inactive: bool, uninstall: Sequence[str] = ()) -> Decide:
@@ -75,12 +66,12 @@ def _exchange(
     if not allow_inactive:
         _refuse_provided(work, requests)
     if requests and gone:
-        return _swap(work, left, gone, (*plan.wanted(left), *requests))
+        return _swap(work, left, gone, (*left.wanted, *requests))
     if requests:
-        return resolve(work, _same_base(state, (*plan.wanted(state), *requests), "keep"))
+        return resolve(work, _same_base(state, (*state.wanted, *requests), "keep"))
     if not set(gone) & set(state.requested):
         return Decision(left)  # what is laid on the base does not change: no need to resolve anything
-    return resolve(work, _same_base(state, plan.wanted(left), "offline"))
+    return resolve(work, _same_base(state, left.wanted, "offline"))
 
 
 def _swap(work: Work, left: HostState, gone: Sequence[Request], wanted: Sequence[Request]) -> Decision:
@@ -90,9 +81,9 @@ def _swap(work: Work, left: HostState, gone: Sequence[Request], wanted: Sequence
     requests themselves name goes.
     """
     state = work.state
-    named = tuple(each for each in state.packages if not plan.is_named(each, gone))
+    named = tuple(each for each in state.packages if not is_named(each, gone))
     try:
-        kept = resolve(work, _same_base(state, plan.wanted(left), "offline")).target.packages
+        kept = resolve(work, _same_base(state, left.wanted, "offline")).target.packages
         return resolve(work, _same_base(state, wanted, "keep", kept))
     except ResolveError:
         return resolve(work, _same_base(state, wanted, "keep", named))
@@ -153,38 +144,6 @@ def deploy(revision: str) -> Decide:
     return decide
 
 
-def rollback(point: str | None, now: datetime, last: int | None) -> Decide:
-    """The state after a transaction or at an instant; without either, that of the previous deployment.
-
-    last: the newest transaction when the verb was called: the rollback itself is one, too.
-    """
-
-    def decide(work: Work) -> Decision:
-        if point is None:
-            return _previous(work)
-        if work.journal is None:
-            raise NoSuchPoint("Nothing was recorded on this host yet")
-        target = points.at(work.journal, points.position_of(work.journal, point, now, last)).host
-        if target is None:
-            raise NoSuchPoint(f"The history has no state yet at {point}")
-        on_disk = next((each for each in work.sysroot.deployments if each.id == target.deployment), None)
-        decision = restore(work, target, "No change.")
-        return replace(decision, etc_from=on_disk.id if on_disk else None)
-
-    return decide
-
-
-def _previous(work: Work) -> Decision:
-    deployments = work.sysroot.deployments
-    if len(deployments) < 2:  # noqa: PLR2004 - the head, and one before it
-        raise NoRollback("No rollback deployment found")
-    from layering.sync import describe
-
-    observed = describe(work.sysroot, deployments[1], work.journal, None)
-    target = plan.after(HostState(), [observed])
-    return replace(restore(work, target, "No change."), etc_from=deployments[1].id)
-
-
 def _move(
     work: Work,
     refspec: str,
@@ -212,7 +171,7 @@ def _move(
         base_commit=commit,
         version=facts.version,
         pinned_base=revision is not None,
-        wanted=plan.wanted(work.state),
+        wanted=work.state.wanted,
         policy=policies[-1],
     )
     for policy in policies[:-1]:

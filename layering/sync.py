@@ -11,6 +11,7 @@ from journal.events import DeploymentObserved, Package, TransactionCommitted, Tr
 from journal.store import Journal
 from layering import rpmdb
 from layering.base_facts import base_facts
+from layering.content import content_of
 from layering.errors import BaseError, SysrootError
 from layering.found_layer import read_layer
 from layering.sysroot import Deployment, Sysroot
@@ -70,14 +71,14 @@ def describe(
     ours = _state_of(journal, deployment)
     if ours:
         base_commit, packages, absorbed, key = ours.base_commit, ours.packages, ours.absorbed, ours.layer_key
-        base_packages = ours.base_packages
+        base_packages, content = ours.base_packages, ours.content
     else:
-        base_packages = ()
         base_commit, packages, key = _taken_apart(sysroot, deployment.commit)
         absorbed = tuple(each for each in (state.absorbed if state else ()) if each not in found.requested)
     base_commit = base_commit or deployment.commit
-    if inventory and not ours:
-        base_packages = tuple(_installed(sysroot, base_commit))
+    if not ours:
+        content = content_of(sysroot.repo, deployment.commit) if key else None
+        base_packages = tuple(_installed(sysroot, base_commit)) if inventory else ()
     return DeploymentObserved(
         deployment=deployment.id,
         commit=deployment.commit,
@@ -92,6 +93,7 @@ def describe(
         origin=deployment.origin,
         transaction_uuid=found.transaction,
         base_packages=base_packages,
+        content=content,
     )
 
 
@@ -162,11 +164,16 @@ def present(sysroot: Sysroot, journal: Journal | None) -> HostState:
     return evolve(state or HostState(), describe(sysroot, head, journal, state))
 
 
-def state_of(sysroot: Sysroot, deployment: Deployment, journal: Journal | None, *, head: bool = False) -> HostState:
-    """The state that a deployment is; of the head, with what was absorbed or forgotten since it was made."""
+def state_of(
+    sysroot: Sysroot, deployment: Deployment, journal: Journal | None, *, head: bool = False, inventory: bool = False
+) -> HostState:
+    """The state that a deployment is; of the head, with what was absorbed or forgotten since it was made.
+
+    inventory: as in `describe`.
+    """
     if head:
         return present(sysroot, journal)
-    return evolve(HostState(), describe(sysroot, deployment, journal, None, inventory=False))
+    return evolve(HostState(), describe(sysroot, deployment, journal, None, inventory=inventory))
 
 
 def transaction_of(journal: Journal | None, deployment: Deployment) -> int | None:

@@ -23,6 +23,12 @@ class NoSuchPoint(ProjectionError):
     id = "no-such-point"
 
 
+class NoSuchPackage(ProjectionError):
+    """A package that is asked about is not layered."""
+
+    id = "no-such-package"
+
+
 class BadPoint(ProjectionError):
     """Neither a transaction's number nor an instant."""
 

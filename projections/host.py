@@ -38,7 +38,8 @@ class HostState(msgspec.Struct, frozen=True):
     refspec, base_commit, version: the base and its version string. pinned_base: until the next upgrade.
     requested: the active requests, sorted. absorbed: those that the base provides, sorted.
     base_packages: NEVRAs of the base, sorted.
-    packages: the layered set, sorted. layered_commit: None where nothing is layered. layer_key: likewise.
+    packages: the layered set, sorted. layered_commit: None where nothing is layered. layer_key: likewise, and content:
+    what the layered commit is but for the rpmdb's bytes.
     required_by: NEVRA of each layered package that others need to the NEVRAs of those.
     deployment: STATEROOT-COMMIT.SERIAL of the head. deployed_by: UUID in its origin, None for a foreign one.
     transaction: number of the last committed transaction. origin_extra: what other tools keep in the origin.
@@ -61,11 +62,22 @@ class HostState(msgspec.Struct, frozen=True):
     base_packages: tuple[str, ...] = ()
     required_by: dict[str, tuple[str, ...]] = {}
     pinned: tuple[int, ...] = ()
+    content: str | None = None
 
     @property
     def commit(self) -> str | None:
         """The commit that is deployed: the layered one, else the base itself."""
         return self.layered_commit or self.base_commit
+
+    @property
+    def wanted(self) -> tuple[Request, ...]:
+        """All that the administrator asked for, whether or not the base of the moment has it, sorted."""
+        return tuple(sorted({*self.requested, *self.absorbed}))
+
+    @property
+    def base(self) -> tuple[str | None, str | None, bool]:
+        """What decides on the base: refspec, commit, and whether it is pinned."""
+        return self.refspec, self.base_commit, self.pinned_base
 
     @property
     def summary(self) -> Summary:
@@ -186,6 +198,7 @@ def evolve(state: HostState, change: object) -> HostState:
                 layered_commit=change.commit if packages else None,
                 layer_key=change.layer_key,
                 required_by=change.required_by,
+                content=change.content,
             )
         case DeploymentObserved():
             return HostState(
@@ -204,6 +217,7 @@ def evolve(state: HostState, change: object) -> HostState:
                 origin_extra=origin.parse(change.origin).extra,
                 base_packages=tuple(sorted(change.base_packages)),
                 pinned=state.pinned,
+                content=change.content,
             )
         case TransactionPinned():
             return replace(state, pinned=tuple(sorted({*state.pinned, change.transaction})))

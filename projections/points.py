@@ -10,9 +10,9 @@ import msgspec
 from journal.events import Event
 from journal.store import Journal
 from projections.errors import BadPoint, NoSuchPoint
-from projections.host import Projection, fold
+from projections.host import HostState, Projection, fold
 
-SNAPSHOT = "host/1"
+SNAPSHOT = "host/2"
 """Name of this fold's snapshots; raised whenever the fold or its state changes its meaning."""
 
 SNAPSHOT_INTERVAL = 500
@@ -81,6 +81,19 @@ def position_of(journal: Journal, text: str, now: datetime, last: int | None = N
     if position is None:
         raise NoSuchPoint(f"The history begins after {text}")
     return position
+
+
+def state_at(journal: Journal, text: str, now: datetime) -> tuple[int, HostState]:
+    """The transaction that left the state at a point, as in `position_of`, and that state. `now` is the end.
+
+    Raises:
+        BadPoint, NoSuchPoint: as `position_of`; or there is no state yet.
+    """
+    position = journal.position if text == "now" else position_of(journal, text, now)
+    host = at(journal, position).host
+    if host is None or host.transaction is None:
+        raise NoSuchPoint(f"The history has no state yet at {text}")
+    return number_of(journal, text) or host.transaction, host
 
 
 def instant(text: str, now: datetime) -> str:

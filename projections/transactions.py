@@ -136,6 +136,11 @@ def tell_each(events: Iterable[Event]) -> Iterator[Transaction]:
         yield tell(list(group))
 
 
+def person(actor: Actor) -> str:
+    """On whose word it was, in a word: the user behind sudo or pkexec, the login, or the process's own."""
+    return actor.invoked_by or actor.login_user or actor.user or str(actor.uid)
+
+
 def changes_of(payloads: Iterable[object]) -> dict[str, Any]:
     """What these change of packages and requests, by the names that a `Transaction` has for it; NEVRAs sorted."""
     changes: dict[str, Any] = {}

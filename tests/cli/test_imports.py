@@ -53,6 +53,8 @@ def sysroot(tmp_path: Path) -> Path:
         ("show", "1"),
         ("show", "last", "--json"),
         ("status", "--as-of", "1", "--json"),
+        ("diff", "1", "now"),
+        ("blame", "--as-of", "1", "--json"),
     ],
 )
 def test_reading_the_journal_loads_neither_engine_nor_writing_libraries(
