@@ -40,6 +40,27 @@ def create(path: Path) -> None:
         _sync(path.parent.parent)
 
 
+def write(path: Path, text: str, *, mode: int, replace: bool) -> None:
+    """Write a file whole or not at all, with this mode from its first byte on.
+
+    replace: whether it takes the place of one that is there; if not, the one that is there stays.
+    """
+    with told_as_errors(path), tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as scratch:
+        new = Path(scratch, path.name)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - of a descriptor
+            os.fchmod(descriptor, mode)
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        if replace:
+            new.replace(path)
+        else:
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(new)
+        _sync(path.parent)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
