@@ -23,6 +23,12 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         return connection
 
 
+def objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
+    """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema")
+    return {(kind, name): sql for kind, name, sql in rows if not name.startswith(("sqlite_", "_sqlite_"))}
+
+
 def create(path: Path) -> None:
     """Make an empty journal beside its place, and link it there: whoever comes second uses the first one's."""
     from journal.schema import migrate

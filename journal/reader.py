@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from journal.checkpoints import origin_of
 from journal.codec import decode
 from journal.errors import JournalCorrupt
 from journal.events import OUTCOMES, Event
-from journal.file import told_as_errors
+from journal.file import objects, told_as_errors
 
 _CHECKPOINTS_SINCE = 2
 """The first version of the schema that has checkpoints."""
@@ -147,6 +148,10 @@ class Reader:
                 for (note,) in self._connection.execute("SELECT note FROM checkpoints ORDER BY number"):
                     yield str(note)
 
+    def last_checkpoint(self) -> str | None:
+        """The newest head that was kept."""
+        return self._text("SELECT note FROM checkpoints ORDER BY number DESC LIMIT 1")
+
     def checkpoint_covering(self, position: int) -> str | None:
         """The newest kept head that a witness cosigned, else the newest one, of those that cover a position."""
         condition = "size >= ? ORDER BY number DESC LIMIT 1"
@@ -170,7 +175,74 @@ class Reader:
             raise JournalCorrupt(f"{self.path}: the hash of node ({level}, {index}) is missing")
         return bytes(row[0])
 
+    # For `journal.verification`, which takes nothing for granted
+
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """What is asked within is answered from one state of the file; appends wait meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    @property
+    def leaves(self) -> int:
+        """How many leaf hashes are stored."""
+        return self._number("SELECT coalesce(max(idx), -1) + 1 FROM nodes WHERE level = 0")
+
+    @property
+    def signed_size(self) -> int:
+        """How many events the signed head is over, 0 where there is none."""
+        return self._number("SELECT size FROM head") if self.schema_version >= _CHECKPOINTS_SINCE else 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows the table of events has, whatever they say."""
+        return self._number("SELECT max(rowid) FROM events")
+
+    def objects(self) -> dict[tuple[str, str], str | None]:
+        """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
+        with told_as_errors(self.path):
+            return objects(self._connection)
+
+    def stored_records(self, after: int, until: int) -> list[bytes]:
+        """The records, in UTF-8, of the rows after < rowid <= until, in the order in which they were stored."""
+        return self._column("SELECT CAST(record AS BLOB) FROM events WHERE rowid > ? AND rowid <= ?", after, until)
+
+    def every_record(self) -> Iterator[bytes]:
+        """All records, in UTF-8, in the order in which they were stored."""
+        with told_as_errors(self.path):
+            for (record,) in self._connection.execute("SELECT CAST(record AS BLOB) FROM events ORDER BY rowid"):
+                yield record
+
+    def node_hashes(self, level: int, first: int, end: int) -> list[bytes]:
+        """Stored hashes of the nodes first <= index < end of a level: those that are there."""
+        condition = "level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+        return self._column(f"SELECT hash FROM nodes WHERE {condition}", level, first, end)
+
+    def numbered_hashes(self, level: int, first: int, end: int) -> dict[int, bytes]:
+        """As `node_hashes`, by index."""
+        with told_as_errors(self.path):
+            return dict(
+                self._connection.execute(
+                    "SELECT idx, hash FROM nodes WHERE level = ? AND idx >= ? AND idx < ?", (level, first, end)
+                )
+            )
+
+    def snapshots(self, projection: str) -> list[int]:
+        """Positions of the snapshots of a projection, in order."""
+        with told_as_errors(self.path):
+            rows = self._connection.execute(
+                "SELECT position FROM snapshots WHERE projection = ? ORDER BY position", (projection,)
+            )
+            return [int(position) for (position,) in rows]
+
     # Within
+
+    def _column(self, query: str, *values: int) -> list[bytes]:
+        with told_as_errors(self.path):
+            return [value for (value,) in self._connection.execute(query, values)]
 
     def _number(self, query: str) -> int:
         with told_as_errors(self.path):

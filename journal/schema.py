@@ -11,6 +11,7 @@ import sqlite3
 from sqlite_utils import Database, Migrations
 
 from journal.events import OUTCOMES
+from journal.file import objects
 from journal.store import APPLICATION_ID, SCHEMA_VERSION
 
 migrations = Migrations("layer.journal")
@@ -121,12 +122,6 @@ def expected(version: int) -> dict[tuple[str, str], str | None]:
         return objects(connection)
     finally:
         connection.close()
-
-
-def objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
-    """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
-    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema")
-    return {(kind, name): sql for kind, name, sql in rows if not name.startswith(("sqlite_", "_sqlite_"))}
 
 
 def _append_only(db: Database, table: str) -> None:
