@@ -109,7 +109,7 @@ def parse_note(text: str) -> Note:
     """
     body, blank, lines = text.rpartition("\n\n")
     signatures = lines.split("\n")
-    if not blank or not body or not lines or signatures.pop() != "" or len(signatures) > _MAX_SIGNATURES:
+    if not blank or not lines or signatures.pop() != "" or len(signatures) > _MAX_SIGNATURES:
         raise NoteMalformed("Not a signed note: a text, an empty line and signatures were expected")
     if any(ord(character) < ord(" ") and character != "\n" for character in text):
         raise NoteMalformed("Not a signed note: it has control characters")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -50,6 +49,8 @@ class Draft(msgspec.Struct, frozen=True):
 
 class Journal(Reader):
     """The journal of one stateroot, open for reading or for appending."""
+
+    _signer: SignerKey | None = None
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -152,7 +153,7 @@ class Journal(Reader):
 
         A key of another log signs nothing here: `audit checkpoint` and `audit verify` tell of it.
         """
-        signer = self._signer
+        signer = self._signer = self._signer or keys.load_signer(self.path)
         if signer is None or signer.name != self.origin:
             return
         size = self.position
@@ -163,10 +164,6 @@ class Journal(Reader):
 
     def _renew_head(self, note: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO head (id, note) VALUES (1, ?)", (note,))
-
-    @cached_property
-    def _signer(self) -> SignerKey | None:
-        return keys.load_signer(self.path)
 
     def _migrate(self) -> None:
         """Bring the file up to the present schema, once, whoever comes first."""

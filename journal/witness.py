@@ -20,7 +20,7 @@ TIMEOUT = 20.0
 """Seconds that a witness has to answer."""
 
 _LONGEST_ANSWER = 64 * 1024
-_TOLD = {
+_TOLD: dict[int, str] = {
     HTTPStatus.FORBIDDEN: "does not trust the key that signed the checkpoint",
     HTTPStatus.NOT_FOUND: "does not know the log",
 }
@@ -67,7 +67,7 @@ def cosign(
     if status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT):
         raise AnotherHistory(f"The witness {url} has cosigned a history of this log that this one does not go on from")
     if status != HTTPStatus.OK:
-        raise WitnessFailed(f"The witness {url} {_TOLD.get(HTTPStatus(status), f'answered with status {status}')}")
+        raise WitnessFailed(f"The witness {url} {_TOLD.get(status, f'answered with status {status}')}")
     return _checked(url, checkpoint.note.text, answer, keys)
 
 
