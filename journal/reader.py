@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from journal import merkle
-from journal.checkpoints import origin_of
 from journal.codec import decode
 from journal.errors import JournalCorrupt
 from journal.events import OUTCOMES, Event
@@ -135,6 +134,8 @@ class Reader:
     @property
     def origin(self) -> str | None:
         """Name of the log that this journal is, None before its first event."""
+        from journal.checkpoints import origin_of
+
         return origin_of(self.node(0, 0)) if self.position else None
 
     def head(self) -> str | None:
@@ -198,7 +199,7 @@ class Reader:
 
     @property
     def rows(self) -> int:
-        """How many rows the table of events has, whatever they say."""
+        """Number of the last row of the table of events, whatever it says."""
         return self._number("SELECT max(rowid) FROM events")
 
     def objects(self) -> dict[tuple[str, str], str | None]:

@@ -10,11 +10,11 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from journal import keys, merkle
-from journal.checkpoints import Checkpoint, text_of
+from journal import merkle
 from journal.codec import decode, encode
 from journal.errors import (
     EventRefused,
@@ -26,12 +26,15 @@ from journal.errors import (
 )
 from journal.events import Context, Event, Payload, TransactionStarted
 from journal.file import connect, create, told_as_errors
-from journal.notes import SignerKey
 from journal.reader import IS_OUTCOME, Reader
 
-KEPT_FRACTION = 256
+if TYPE_CHECKING:
+    from journal.checkpoints import Checkpoint
+    from journal.notes import SignerKey
+
 APPLICATION_ID = 0x4C617972  # "Layr"
 SCHEMA_VERSION = 2
+KEPT_FRACTION = 256
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -153,6 +156,9 @@ class Journal(Reader):
 
         A key of another log signs nothing here: `audit checkpoint` and `audit verify` tell of it.
         """
+        from journal import keys
+        from journal.checkpoints import text_of
+
         signer = self._signer = self._signer or keys.load_signer(self.path)
         if signer is None or signer.name != self.origin:
             return

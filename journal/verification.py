@@ -62,6 +62,14 @@ def check_schema(journal: Reader) -> Iterator[Finding]:
             yield Finding("schema", f"The {kind} {name} is not as layer made it")
 
 
+def lacks_tables(journal: Reader) -> bool:
+    """Whether a table is gone that the other checks ask."""
+    from journal.schema import expected
+
+    tables = {key for key in expected(max(journal.schema_version, 1)) if key[0] == "table"}
+    return not tables <= journal.objects().keys()
+
+
 Observer = Callable[[int, Sequence[bytes]], None]
 """Is shown the records (UTF-8) as they are read. The number is the position of the first."""
 
@@ -136,19 +144,21 @@ def check_checkpoints(
     notes: where each is kept, and its text. key: what they are signed with; None checks no signature.
     """
     checkpoints = []
-    cut = 0
+    cut, another = 0, False
     for place, text in notes:
         try:
             checkpoint = parse_checkpoint(text)
             if key:
                 check_signed(checkpoint, key)
         except AnotherLog as error:
-            yield Finding(error.id, f"{place}: {error.message}", 1)
+            if not another:  # one says it all
+                yield Finding(error.id, f"{place}: {error.message}", 1)
+            another = True
         except LayerError as error:
             yield Finding(error.id, f"{place}: {error.message}")
         else:
             checkpoints.append(checkpoint)
-    good = 0
+    good, wrong = 0, False
     for checkpoint in sorted(checkpoints, key=lambda each: each.size):
         try:
             check_extended(checkpoint, events, journal.node)
@@ -156,8 +166,9 @@ def check_checkpoints(
         except HistoryTruncated:
             cut = checkpoint.size
         except AnotherHistory:
-            yield _rewritten(journal, good, checkpoint.size)
-            break
+            if not wrong:  # all later ones are wrong as well
+                yield _rewritten(journal, good, checkpoint.size)
+            wrong = True
     if cut:
         yield Finding("truncated", f"{_events(events + 1, cut)} were signed and are missing", events + 1)
 

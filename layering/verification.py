@@ -45,16 +45,19 @@ def verify(path: Path, key: VerifierKey | None = None, kept: Sequence[tuple[str,
         JournalMissing, JournalForeign, JournalTooNew, JournalCorrupt: it is no journal that could be checked.
     """
     journal = Journal.open(path)
+    findings = list(verification.check_schema(journal))
+    if verification.lacks_tables(journal):
+        return Report(str(path), 0, 0, "", 0, 0, tuple(findings))  # nothing else can be asked of it
     key = key or keys.load_verifier(path)
     beside = keys.kept_checkpoint(path)
     with journal.at_rest():
-        events, leaves, signed, head = journal.rows, journal.leaves, journal.signed_size, journal.head()
+        events, leaves, signed, head = journal.position, journal.leaves, journal.signed_size, journal.head()
         notes = [(f"Checkpoint {number}", text) for number, text in enumerate(journal.checkpoints(), 1)]
     notes += [("The head", text) for text in (head,) if text]
     notes += [("The checkpoint beside the journal", text) for text in (beside,) if text]
     notes += kept
     notes = list({text: (place, text) for place, text in notes}.values())
-    findings = [*_told(verification.check_schema(journal)), *_told(_check_events(journal, events, leaves))]
+    findings += _told(_check_events(journal, events, leaves))
     findings += _told(verification.check_checkpoints(journal, events, notes, key))
     findings += _told(_check_head(journal, events, head, signed, key))
     return Report(
@@ -70,6 +73,8 @@ def verify(path: Path, key: VerifierKey | None = None, kept: Sequence[tuple[str,
 
 def _check_events(journal: Journal, events: int, leaves: int) -> Iterator[Finding]:
     try:
+        if journal.rows != events:
+            raise OutOfOrder
         for findings in _in_ranges(journal, events):
             yield from findings
     except OutOfOrder:

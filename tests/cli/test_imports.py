@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("gi", "rpm", "dnf", "hawkey", "sqlite_utils", "structlog", "rich")
+HEAVY = ("gi", "rpm", "dnf", "hawkey", "sqlite_utils", "structlog", "rich", "cryptography")
 
 
 def loaded_by(sysroot: Path, *arguments: str) -> list[str]:
@@ -53,6 +53,7 @@ def sysroot(tmp_path: Path) -> Path:
         ("show", "1"),
         ("show", "last", "--json"),
         ("status", "--as-of", "1", "--json"),
+        ("audit", "--help"),
     ],
 )
 def test_reading_the_journal_loads_neither_engine_nor_writing_libraries(
