@@ -106,10 +106,11 @@ def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
 
 @dataclass(frozen=True)
 class Globals:
-    """What is said before the verb."""
+    """What is said before the verb. journal: a file to read, instead of the stateroot's."""
 
     sysroot: Path
     stateroot: str | None
+    journal: Path | None = None
 
 
 @click.group(
@@ -117,7 +118,8 @@ class Globals:
     modules=COMMANDS,
     aliases=ALIASES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 75 another transaction runs, 77 unchanged (where asked for).",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 an audit found a difference, 75 another transaction runs,"
+    " 77 unchanged (where asked for).",
 )
 @click.option(
     "--sysroot",

@@ -14,6 +14,8 @@ from layering import stateroot
 def journal_path(ctx: click.Context) -> Path:
     """Where the journal of the chosen stateroot is, whether or not it exists."""
     chosen: Globals = ctx.obj
+    if chosen.journal:
+        return chosen.journal
     return stateroot.journal_path(chosen.sysroot, stateroot.choose(chosen.sysroot, chosen.stateroot))
 
 

@@ -8,7 +8,13 @@ LayerError                       exit 1
 │   ├── JournalNotWritable       cannot be created or written
 │   ├── JournalMissing           nothing was recorded on this host yet
 │   ├── UnexpectedPosition       somebody else appended first
-│   └── EventRefused             an event that contradicts what is stored
+│   ├── EventRefused             an event that contradicts what is stored
+│   ├── NoSuchEvent              no event at that position, or none that a checkpoint covers yet
+│   ├── NoteMalformed            no signed note, checkpoint, proof or key
+│   ├── KeyUnusable              the signing key is missing, damaged, unreadable or another log's
+│   ├── WitnessFailed            a witness can't be reached, or does not cosign
+│   └── Difference               exit 3: the journal, a checkpoint or a proof is not what it should be
+│       ├── AnotherLog, NoteNotSigned, HistoryTruncated, AnotherHistory, ProofRefused
 ├── projections.errors.ProjectionError
 └── layering.errors.LayeringError
 """
@@ -84,3 +90,64 @@ class EventRefused(JournalError):
     """The event contradicts what is stored: same id with other content, or an unknown transaction."""
 
     id = "event-refused"
+
+
+class NoSuchEvent(JournalError):
+    """No event at that position, or none that a signed checkpoint covers yet."""
+
+    id = "no-such-event"
+
+
+class NoteMalformed(JournalError):
+    """Not a signed note, a checkpoint, a proof or a key."""
+
+    id = "note-malformed"
+
+
+class KeyUnusable(JournalError):
+    """The key that signs heads is missing, damaged, not readable, or another log's."""
+
+    id = "key-unusable"
+
+
+class WitnessFailed(JournalError):
+    """A witness could not be reached, or does not cosign."""
+
+    id = "witness-failed"
+
+
+class Difference(JournalError):
+    """The journal, a checkpoint or a proof is not what it should be."""
+
+    id = "difference"
+    exit_code = 3
+
+
+class AnotherLog(Difference):
+    """It is of a log of another name."""
+
+    id = "another-log"
+
+
+class NoteNotSigned(Difference):
+    """It lacks the signature of the key that it should have, or has a wrong one."""
+
+    id = "not-signed"
+
+
+class HistoryTruncated(Difference):
+    """The journal has fewer events than a checkpoint that was made of it."""
+
+    id = "history-truncated"
+
+
+class AnotherHistory(Difference):
+    """The journal has other events than those that a checkpoint was made of."""
+
+    id = "another-history"
+
+
+class ProofRefused(Difference):
+    """The proof does not show what it should."""
+
+    id = "proof-refused"

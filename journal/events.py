@@ -19,7 +19,8 @@ class Value(msgspec.Struct, frozen=True):
         return self._order() < other._order()
 
     def _order(self) -> tuple[object, ...]:
-        return tuple("" if field is None else field for field in msgspec.structs.astuple(self))
+        fields = msgspec.structs.astuple(self)
+        return tuple("" if field is None else field for field in fields) if None in fields else fields
 
 
 class Package(Value, frozen=True):

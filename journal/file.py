@@ -23,6 +23,12 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         return connection
 
 
+def objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
+    """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema")
+    return {(kind, name): sql for kind, name, sql in rows if not name.startswith(("sqlite_", "_sqlite_"))}
+
+
 def create(path: Path) -> None:
     """Make an empty journal beside its place, and link it there: whoever comes second uses the first one's."""
     from journal.schema import migrate
@@ -38,6 +44,27 @@ def create(path: Path) -> None:
             path.hardlink_to(scratch / path.name)
         _sync(path.parent)
         _sync(path.parent.parent)
+
+
+def write(path: Path, text: str, *, mode: int, replace: bool) -> None:
+    """Write a file whole or not at all, with this mode from its first byte on.
+
+    replace: whether it takes the place of one that is there; if not, the one that is there stays.
+    """
+    with told_as_errors(path), tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as scratch:
+        new = Path(scratch, path.name)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - of a descriptor
+            os.fchmod(descriptor, mode)
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        if replace:
+            new.replace(path)
+        else:
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(new)
+        _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

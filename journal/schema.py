@@ -11,6 +11,7 @@ import sqlite3
 from sqlite_utils import Database, Migrations
 
 from journal.events import OUTCOMES
+from journal.file import objects
 from journal.store import APPLICATION_ID, SCHEMA_VERSION
 
 migrations = Migrations("layer.journal")
@@ -61,11 +62,7 @@ def m003_append_only(db: Database) -> None:
     a REPLACE can also be aimed at a row by its rowid.
     """
     for table in ("events", "nodes"):
-        for verb in ("UPDATE", "DELETE"):
-            db.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
-                " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
-            )
+        _append_only(db, table)
     db.execute(
         "CREATE TRIGGER events_next_position BEFORE INSERT ON events"
         " WHEN json_extract(NEW.record, '$.position')"
@@ -90,8 +87,46 @@ def m004_snapshots(db: Database) -> None:
     )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database behind this connection up to the present schema."""
-    migrations.apply(Database(connection, execute_plugins=False))
+@migrations()
+def m005_checkpoints(db: Database) -> None:
+    """The signed head, renewed by each append, and the heads that were kept."""
+    size = (
+        "size INTEGER NOT NULL GENERATED ALWAYS AS (CAST(substr(note, instr(note, char(10)) + 1) AS INTEGER)) VIRTUAL"
+    )
+    db.execute(f"CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), note TEXT NOT NULL, {size}) STRICT")
+    db.execute(f"CREATE TABLE checkpoints (number INTEGER PRIMARY KEY, note TEXT NOT NULL, {size}) STRICT")
+    _append_only(db, "checkpoints")
+    db.execute(
+        "CREATE TRIGGER checkpoints_once BEFORE INSERT ON checkpoints"
+        " WHEN EXISTS (SELECT 1 FROM checkpoints WHERE number = NEW.number)"
+        " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
+    )
+
+
+_FIRST_LATER = {1: "m005_checkpoints"}
+"""Schema versions before the present one, and the first migration that each of them lacks."""
+
+
+def migrate(connection: sqlite3.Connection, version: int = SCHEMA_VERSION) -> None:
+    """Bring the database behind this connection up to a version of the schema, by default the present one."""
+    migrations.apply(Database(connection, execute_plugins=False), stop_before=_FIRST_LATER.get(version))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute(f"PRAGMA user_version = {version}")
+
+
+def expected(version: int) -> dict[tuple[str, str], str | None]:
+    """What sqlite_schema of a journal of this version holds: (type, name) of each object to its SQL."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(connection, version)
+        return objects(connection)
+    finally:
+        connection.close()
+
+
+def _append_only(db: Database, table: str) -> None:
+    for verb in ("UPDATE", "DELETE"):
+        db.execute(
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
+            " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
+        )

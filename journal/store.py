@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,22 +18,23 @@ from journal import merkle
 from journal.codec import decode, encode
 from journal.errors import (
     EventRefused,
-    JournalCorrupt,
     JournalForeign,
     JournalMissing,
     JournalNotWritable,
     JournalTooNew,
     UnexpectedPosition,
 )
-from journal.events import OUTCOMES, Context, Event, Payload, TransactionStarted
+from journal.events import Context, Event, Payload, TransactionStarted
 from journal.file import connect, create, told_as_errors
+from journal.reader import IS_OUTCOME, Reader
+
+if TYPE_CHECKING:
+    from journal.checkpoints import Checkpoint
+    from journal.notes import SignerKey
 
 APPLICATION_ID = 0x4C617972  # "Layr"
-SCHEMA_VERSION = 1
-
-_OUTCOME_TYPES = tuple(outcome.TYPE for outcome in OUTCOMES)
-# Spelled out, so that SQLite recognises the condition of the partial index.
-_IS_OUTCOME = "type IN ({})".format(", ".join(f"'{name}'" for name in _OUTCOME_TYPES))
+SCHEMA_VERSION = 2
+KEPT_FRACTION = 256
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -49,12 +50,10 @@ class Draft(msgspec.Struct, frozen=True):
     payload: Payload
 
 
-class Journal:
+class Journal(Reader):
     """The journal of one stateroot, open for reading or for appending."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self._connection = connection
+    _signer: SignerKey | None = None
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -86,15 +85,10 @@ class Journal:
         journal = cls(path, connect(path, "rw"))
         with told_as_errors(path):
             if journal._check() < SCHEMA_VERSION:
-                from journal.schema import migrate
-
-                migrate(journal._connection)
+                journal._migrate()
             # EXTRA also syncs the directory after the rollback journal is gone: an acknowledged event stays.
             journal._connection.execute("PRAGMA synchronous = EXTRA")
         return journal
-
-    def close(self) -> None:
-        self._connection.close()
 
     # Appending
 
@@ -130,10 +124,18 @@ class Journal:
                 self._connection.execute("INSERT INTO events (record) VALUES (?)", (record,))
                 self._connection.executemany(
                     "INSERT INTO nodes (level, idx, hash) VALUES (?, ?, ?)",
-                    merkle.completed_by(next_position - 1, merkle.leaf_hash(record.encode()), self._node),
+                    merkle.completed_by(next_position - 1, merkle.leaf_hash(record.encode()), self.node),
                 )
                 events.append(decode(record))
+            self._sign_head()
             return events
+
+    def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep a signed head, and let it be the head where none is newer."""
+        with told_as_errors(self.path), self._immediate():
+            self._connection.execute("INSERT INTO checkpoints (note) VALUES (?)", (str(checkpoint),))
+            if self.position == checkpoint.size:
+                self._renew_head(str(checkpoint))
 
     def save_snapshot(self, projection: str, position: int, state: str) -> None:
         """Keep a projection's state at a position, instead of any earlier one within the same thousand positions."""
@@ -147,111 +149,44 @@ class Journal:
                 (projection, position, state),
             )
 
-    # Reading
-
-    @property
-    def position(self) -> int:
-        """Position of the last event, 0 where there is none."""
-        return self._number("SELECT max(position) FROM events")
-
-    @property
-    def transactions(self) -> int:
-        """Number of the last transaction, 0 where there is none."""
-        return self._number("SELECT max(transaction_number) FROM events")
-
-    @property
-    def root_hash(self) -> bytes:
-        """RFC 6962 root over all records, 32 bytes."""
-        return self.root_hash_at(self.position)
-
-    def root_hash_at(self, position: int) -> bytes:
-        """RFC 6962 root over the records up to a position, 32 bytes."""
-        with told_as_errors(self.path):
-            return merkle.root_hash(position, self._node)
-
-    def transactions_by(self, position: int) -> int:
-        """How many transactions had been started by a position."""
-        with told_as_errors(self.path):
-            (number,) = self._connection.execute(
-                "SELECT max(transaction_number) FROM"
-                " (SELECT transaction_number FROM events WHERE position <= ? ORDER BY position DESC LIMIT 64)",
-                (position,),
-            ).fetchone()
-        return int(number or 0)
-
-    def events(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
-        """Events with after < position <= until, in order."""
-        last = self.position if until is None else until
-        return self._select("position > ? AND position <= ? ORDER BY position", (after, last))
-
-    def transaction_events(self, first: int, last: int) -> Iterator[Event]:
-        """Events of the transactions first..last, in the order of transactions, then of positions."""
-        return self._select("transaction_number BETWEEN ? AND ? ORDER BY transaction_number, position", (first, last))
-
-    def number_of(self, uuid: str) -> int | None:
-        """Number of the transaction with this UUID, None where there is none."""
-        with told_as_errors(self.path):
-            (number,) = self._connection.execute(
-                "SELECT max(transaction_number) FROM events WHERE transaction_uuid = ?", (uuid,)
-            ).fetchone()
-        return None if number is None else int(number)
-
-    def deployed_in(self, deployment: str) -> int | None:
-        """Number of the transaction that ended with this deployment (STATEROOT-COMMIT.SERIAL), None for no one's."""
-        with told_as_errors(self.path):
-            row = self._connection.execute(
-                "SELECT transaction_number FROM events WHERE type = 'transaction-committed'"
-                " AND json_extract(record, '$.payload.deployment') = ? ORDER BY position DESC LIMIT 1",
-                (deployment,),
-            ).fetchone()
-        return None if row is None else int(row[0])
-
-    def end_of(self, transaction: int) -> int | None:
-        """Position of the outcome of a transaction, None where it has none or does not exist."""
-        with told_as_errors(self.path):
-            (position,) = self._connection.execute(
-                f"SELECT max(position) FROM events WHERE transaction_number = ? AND +{_IS_OUTCOME}",
-                (transaction,),
-            ).fetchone()
-        return None if position is None else int(position)
-
-    def end_by(self, instant: str) -> int | None:
-        """Position of the last outcome recorded by that instant (as `timestamp` writes it), None before the first."""
-        with told_as_errors(self.path):
-            row = self._connection.execute(
-                f"SELECT position FROM events WHERE recorded_at <= ? AND {_IS_OUTCOME}"
-                " ORDER BY recorded_at DESC, position DESC LIMIT 1",
-                (instant,),
-            ).fetchone()
-        return None if row is None else int(row[0])
-
-    def records(self, after: int = 0, until: int | None = None) -> Iterator[tuple[int, str]]:
-        """Position and stored text of the events with after < position <= until, in order."""
-        last = self.position if until is None else until
-        with told_as_errors(self.path):
-            yield from self._connection.execute(
-                "SELECT position, record FROM events WHERE position > ? AND position <= ? ORDER BY position",
-                (after, last),
-            )
-
-    def snapshot(self, projection: str, at_most: int) -> tuple[int, str] | None:
-        """The newest kept state of a projection at or before a position."""
-        with told_as_errors(self.path):
-            row = self._connection.execute(
-                "SELECT position, state FROM snapshots WHERE projection = ? AND position <= ?"
-                " ORDER BY position DESC LIMIT 1",
-                (projection, at_most),
-            ).fetchone()
-        return None if row is None else (int(row[0]), str(row[1]))
-
     # Within
+
+    def _sign_head(self) -> None:
+        """Sign the head where there is a key for it. Heads are kept so closely that two differ by 1/256 of the history.
+
+        A key of another log signs nothing here: `audit checkpoint` and `audit verify` tell of it.
+        """
+        from journal import keys
+        from journal.checkpoints import text_of
+
+        signer = self._signer = self._signer or keys.load_signer(self.path)
+        if signer is None or signer.name != self.origin:
+            return
+        size = self.position
+        note = str(signer.sign(text_of(signer.name, size, self.root_hash)))
+        self._renew_head(note)
+        if size - self._number("SELECT size FROM checkpoints ORDER BY number DESC LIMIT 1") > size // KEPT_FRACTION:
+            self._connection.execute("INSERT INTO checkpoints (note) VALUES (?)", (note,))
+
+    def _renew_head(self, note: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO head (id, note) VALUES (1, ?)", (note,))
+
+    def _migrate(self) -> None:
+        """Bring the file up to the present schema, once, whoever comes first."""
+        from journal.schema import migrate
+
+        with self._immediate():
+            if self._check() < SCHEMA_VERSION:
+                migrate(self._connection)
 
     def _check(self) -> int:
         """The schema version of the file, after checking that it is a journal of a version we know."""
         application = self._number("PRAGMA application_id")
         version = self._number("PRAGMA user_version")
         if application != APPLICATION_ID:
-            raise JournalForeign(f"{self.path} is not a journal of layer's")
+            raise JournalForeign(
+                f"{self.path} is not a journal of layer's: application_id is {application:#x}, not {APPLICATION_ID:#x}"
+            )
         if version > SCHEMA_VERSION:
             raise JournalTooNew(
                 f"{self.path} has schema version {version}; this version of layer knows up to {SCHEMA_VERSION}",
@@ -270,22 +205,6 @@ class Journal:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _number(self, query: str) -> int:
-        with told_as_errors(self.path):
-            (value,) = self._connection.execute(query).fetchone()
-        return int(value or 0)
-
-    def _node(self, level: int, index: int) -> bytes:
-        row = self._connection.execute("SELECT hash FROM nodes WHERE level = ? AND idx = ?", (level, index)).fetchone()
-        if row is None:
-            raise JournalCorrupt(f"{self.path}: the hash of node ({level}, {index}) is missing")
-        return bytes(row[0])
-
-    def _select(self, condition: str, values: tuple[int, ...]) -> Iterator[Event]:
-        with told_as_errors(self.path):
-            for (record,) in self._connection.execute(f"SELECT record FROM events WHERE {condition}", values):
-                yield decode(record)
-
     def _find(self, event_id: str) -> Event | None:
         row = self._connection.execute("SELECT record FROM events WHERE event_id = ?", (event_id,)).fetchone()
         return None if row is None else decode(row[0])
@@ -302,7 +221,7 @@ class Journal:
 
     def _transaction_number(self, draft: Draft) -> int:
         number, ended = self._connection.execute(
-            f"SELECT max(transaction_number), sum({_IS_OUTCOME}) FROM events WHERE transaction_uuid = ?",
+            f"SELECT max(transaction_number), sum({IS_OUTCOME}) FROM events WHERE transaction_uuid = ?",
             (draft.transaction_uuid,),
         ).fetchone()
         if isinstance(draft.payload, TransactionStarted):

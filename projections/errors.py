@@ -17,6 +17,12 @@ class EventNotUnderstood(ProjectionError):
     id = "event-not-understood"
 
 
+class EventOutOfPlace(ProjectionError):
+    """An event of a transaction that was not started before it, or is over: the journal was tampered with."""
+
+    id = "event-out-of-place"
+
+
 class NoSuchPoint(ProjectionError):
     """The history has no such transaction, or no state yet at that instant."""
 

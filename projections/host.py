@@ -6,7 +6,9 @@ and any other outcome drops it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
@@ -29,7 +31,7 @@ from journal.events import (
     UnknownEvent,
 )
 from projections import origin
-from projections.errors import EventNotUnderstood
+from projections.errors import EventNotUnderstood, EventOutOfPlace
 
 
 class HostState(msgspec.Struct, frozen=True):
@@ -126,10 +128,13 @@ def fold(events: Iterable[Event], start: Projection = NOTHING) -> Projection:
 
 
 def apply(projection: Projection, event: Event) -> Projection:
-    """The projection after one more event."""
-    payload = event.payload
-    transactions = {transaction.uuid: transaction for transaction in projection.open}
-    host = projection.host
+    """The projection after one more event.
+
+    Raises:
+        EventNotUnderstood: it is of a type or version that this version of layer does not know.
+        EventOutOfPlace: its transaction is not under way.
+    """
+    payload, host, under_way = event.payload, projection.host, projection.open
     if isinstance(payload, UnknownEvent):
         raise EventNotUnderstood(
             f"Event {event.position} is of type {event.type!r} version {event.version},"
@@ -137,16 +142,24 @@ def apply(projection: Projection, event: Event) -> Projection:
             hint=f"It was written by layer {event.tool_version}; use that version or a later one.",
         )
     if isinstance(payload, TransactionStarted):
-        transactions[event.transaction_uuid] = OpenTransaction(
+        started = OpenTransaction(
             event.transaction_uuid, event.transaction, payload.verb, payload.pid, host or HostState()
         )
-    elif isinstance(payload, OUTCOMES):
-        ended = transactions.pop(event.transaction_uuid)
+        return Projection(event.position, host, (*under_way, started))
+    current = _open(projection, event)
+    if isinstance(payload, OUTCOMES):
         if isinstance(payload, TransactionCommitted):
-            host = committed(ended, payload)
-    else:
-        transactions[event.transaction_uuid] = _going_on(transactions[event.transaction_uuid], payload)
-    return Projection(event.position, host, tuple(transactions.values()))
+            host = committed(current, payload)
+        return Projection(event.position, host, tuple(each for each in under_way if each is not current))
+    changed = _going_on(current, payload)
+    return Projection(event.position, host, tuple(changed if each is current else each for each in under_way))
+
+
+def _open(projection: Projection, event: Event) -> OpenTransaction:
+    for transaction in projection.open:
+        if transaction.uuid == event.transaction_uuid:
+            return transaction
+    raise EventOutOfPlace(f"Event {event.position} belongs to a transaction that is not under way at that point")
 
 
 def _going_on(current: OpenTransaction, payload: object) -> OpenTransaction:
@@ -170,12 +183,13 @@ def evolve(state: HostState, change: object) -> HostState:
     replace = msgspec.structs.replace
     match change:
         case RequestsChanged():
-            requested, absorbed = set(state.requested), set(state.absorbed)
-            requested |= {*change.added, *change.reinstated}
-            requested -= {*change.removed, *change.absorbed}
-            absorbed |= set(change.absorbed)
-            absorbed -= {*change.removed, *change.reinstated}
-            return replace(state, requested=tuple(sorted(requested)), absorbed=tuple(sorted(absorbed)))
+            requested = _with(state.requested, (*change.added, *change.reinstated))
+            absorbed = _with(state.absorbed, change.absorbed)
+            return replace(
+                state,
+                requested=_without(requested, (*change.removed, *change.absorbed)),
+                absorbed=_without(absorbed, (*change.removed, *change.reinstated)),
+            )
         case BaseChanged():
             return replace(
                 state,
@@ -183,18 +197,15 @@ def evolve(state: HostState, change: object) -> HostState:
                 base_commit=change.commit,
                 version=change.version,
                 pinned_base=change.pinned_base,
-                base_packages=tuple(
-                    sorted({*state.base_packages, *change.packages_added} - set(change.packages_removed))
-                ),
+                base_packages=_without(_with(state.base_packages, change.packages_added), change.packages_removed),
             )
         case LayerCommitted():
             changes = (*change.upgraded, *change.downgraded)
-            packages = set(state.packages)
-            packages -= {*change.removed, *(each.old for each in changes)}
-            packages |= {*change.added, *(each.new for each in changes)}
+            packages = _without(state.packages, (*change.removed, *(each.old for each in changes)))
+            packages = _with(packages, (*change.added, *(each.new for each in changes)))
             return replace(
                 state,
-                packages=tuple(sorted(packages)),
+                packages=packages,
                 layered_commit=change.commit if packages else None,
                 layer_key=change.layer_key,
                 required_by=change.required_by,
@@ -233,6 +244,25 @@ def committed(transaction: OpenTransaction, outcome: TransactionCommitted) -> Ho
     if outcome.deployment is None or outcome.deployment == state.deployment:
         return state  # no new deployment, or one that was observed with the uuid that its origin has
     return msgspec.structs.replace(state, deployment=outcome.deployment, deployed_by=transaction.uuid)
+
+
+_Sortable = TypeVar("_Sortable", str, Request, Package)
+
+
+def _with(values: tuple[_Sortable, ...], more: Iterable[_Sortable]) -> tuple[_Sortable, ...]:
+    """Sorted values and some more, each once. Put in one by one: mostly they are few, and comparing is dear."""
+    merged = list(values)
+    for value in more:
+        place = bisect_left(merged, value)
+        if place == len(merged) or merged[place] != value:
+            merged.insert(place, value)
+    return tuple(merged)
+
+
+def _without(values: tuple[_Sortable, ...], gone: Iterable[_Sortable]) -> tuple[_Sortable, ...]:
+    """Sorted values without some of them."""
+    dropped = set(gone)
+    return tuple(value for value in values if value not in dropped) if dropped else values
 
 
 def names(requests: Iterable[Request]) -> tuple[str, ...]:

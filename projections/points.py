@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from journal.events import Event
+from journal.reader import Reader
 from journal.store import Journal
 from projections.errors import BadPoint, NoSuchPoint
 from projections.host import HostState, Projection, fold
@@ -44,7 +45,7 @@ def is_number(text: str) -> bool:
     return text.isdecimal() or re.fullmatch(r"last(-\d+)?", text) is not None
 
 
-def number_of(journal: Journal, text: str, last: int | None = None) -> int | None:
+def number_of(journal: Reader, text: str, last: int | None = None) -> int | None:
     """The transaction that `N`, `last` or `last-1` names, None if the text is none of them.
 
     last: the newest transaction when this was said, by default the newest of all.
@@ -132,6 +133,6 @@ def instant(text: str, now: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{fraction}Z"
 
 
-def events_of(journal: Journal, transaction: int) -> list[Event]:
+def events_of(journal: Reader, transaction: int) -> list[Event]:
     """All events of one transaction."""
     return list(journal.transaction_events(transaction, transaction))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("gi", "rpm", "dnf", "hawkey", "sqlite_utils", "structlog", "rich")
+HEAVY = ("gi", "rpm", "dnf", "hawkey", "sqlite_utils", "structlog", "rich", "cryptography")
 
 
 def loaded_by(sysroot: Path, *arguments: str) -> list[str]:
@@ -55,6 +55,7 @@ def sysroot(tmp_path: Path) -> Path:
         ("status", "--as-of", "1", "--json"),
         ("diff", "1", "now"),
         ("blame", "--as-of", "1", "--json"),
+        ("audit", "--help"),
     ],
 )
 def test_reading_the_journal_loads_neither_engine_nor_writing_libraries(

@@ -1,0 +1,264 @@
+"""Reading the journal: every question that is put to the file, each answered from an index."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from journal import merkle
+from journal.codec import decode
+from journal.errors import JournalCorrupt
+from journal.events import OUTCOMES, Event
+from journal.file import objects, told_as_errors
+
+_CHECKPOINTS_SINCE = 2
+"""The first version of the schema that has checkpoints."""
+
+_OUTCOME_TYPES = tuple(outcome.TYPE for outcome in OUTCOMES)
+# Spelled out, so that SQLite recognises the condition of the partial index.
+IS_OUTCOME = "type IN ({})".format(", ".join(f"'{name}'" for name in _OUTCOME_TYPES))
+
+
+class Reader:
+    """A journal that is open, and what can be asked of it."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def position(self) -> int:
+        """Position of the last event, 0 where there is none."""
+        return self._number("SELECT max(position) FROM events")
+
+    @property
+    def transactions(self) -> int:
+        """Number of the last transaction, 0 where there is none."""
+        return self._number("SELECT max(transaction_number) FROM events")
+
+    @property
+    def root_hash(self) -> bytes:
+        """RFC 6962 root over all records, 32 bytes."""
+        return self.root_hash_at(self.position)
+
+    def root_hash_at(self, position: int) -> bytes:
+        """RFC 6962 root over the records up to a position, 32 bytes."""
+        with told_as_errors(self.path):
+            return merkle.root_hash(position, self.node)
+
+    def transactions_by(self, position: int) -> int:
+        """How many transactions had been started by a position."""
+        with told_as_errors(self.path):
+            (number,) = self._connection.execute(
+                "SELECT max(transaction_number) FROM"
+                " (SELECT transaction_number FROM events WHERE position <= ? ORDER BY position DESC LIMIT 64)",
+                (position,),
+            ).fetchone()
+        return int(number or 0)
+
+    def events(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
+        """Events with after < position <= until, in order."""
+        last = self.position if until is None else until
+        return self._select("position > ? AND position <= ? ORDER BY position", (after, last))
+
+    def transaction_events(self, first: int, last: int) -> Iterator[Event]:
+        """Events of the transactions first..last, in the order of transactions, then of positions."""
+        return self._select("transaction_number BETWEEN ? AND ? ORDER BY transaction_number, position", (first, last))
+
+    def number_of(self, uuid: str) -> int | None:
+        """Number of the transaction with this UUID, None where there is none."""
+        with told_as_errors(self.path):
+            (number,) = self._connection.execute(
+                "SELECT max(transaction_number) FROM events WHERE transaction_uuid = ?", (uuid,)
+            ).fetchone()
+        return None if number is None else int(number)
+
+    def deployed_in(self, deployment: str) -> int | None:
+        """Number of the transaction that ended with this deployment (STATEROOT-COMMIT.SERIAL), None for no one's."""
+        with told_as_errors(self.path):
+            row = self._connection.execute(
+                "SELECT transaction_number FROM events WHERE type = 'transaction-committed'"
+                " AND json_extract(record, '$.payload.deployment') = ? ORDER BY position DESC LIMIT 1",
+                (deployment,),
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def end_of(self, transaction: int) -> int | None:
+        """Position of the outcome of a transaction, None where it has none or does not exist."""
+        with told_as_errors(self.path):
+            (position,) = self._connection.execute(
+                f"SELECT max(position) FROM events WHERE transaction_number = ? AND +{IS_OUTCOME}",
+                (transaction,),
+            ).fetchone()
+        return None if position is None else int(position)
+
+    def end_by(self, instant: str) -> int | None:
+        """Position of the last outcome recorded by that instant (as `timestamp` writes it), None before the first."""
+        with told_as_errors(self.path):
+            row = self._connection.execute(
+                f"SELECT position FROM events WHERE recorded_at <= ? AND {IS_OUTCOME}"
+                " ORDER BY recorded_at DESC, position DESC LIMIT 1",
+                (instant,),
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def records(self, after: int = 0, until: int | None = None) -> Iterator[tuple[int, str]]:
+        """Position and stored text of the events with after < position <= until, in order."""
+        last = self.position if until is None else until
+        with told_as_errors(self.path):
+            yield from self._connection.execute(
+                "SELECT position, record FROM events WHERE position > ? AND position <= ? ORDER BY position",
+                (after, last),
+            )
+
+    def snapshot(self, projection: str, at_most: int) -> tuple[int, str] | None:
+        """The newest kept state of a projection at or before a position."""
+        with told_as_errors(self.path):
+            row = self._connection.execute(
+                "SELECT position, state FROM snapshots WHERE projection = ? AND position <= ?"
+                " ORDER BY position DESC LIMIT 1",
+                (projection, at_most),
+            ).fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    @property
+    def schema_version(self) -> int:
+        """Version of the file's schema."""
+        return self._number("PRAGMA user_version")
+
+    @property
+    def origin(self) -> str | None:
+        """Name of the log that this journal is, None before its first event."""
+        from journal.checkpoints import origin_of
+
+        return origin_of(self.node(0, 0)) if self.position else None
+
+    def head(self) -> str | None:
+        """The newest signed head, as the text of a note; None where none was ever signed."""
+        return self._text("SELECT note FROM head")
+
+    def checkpoints(self) -> Iterator[str]:
+        """The signed heads that were kept, oldest first."""
+        if self.schema_version >= _CHECKPOINTS_SINCE:
+            with told_as_errors(self.path):
+                for (note,) in self._connection.execute("SELECT note FROM checkpoints ORDER BY number"):
+                    yield str(note)
+
+    def last_checkpoint(self) -> str | None:
+        """The newest head that was kept."""
+        return self._text("SELECT note FROM checkpoints ORDER BY number DESC LIMIT 1")
+
+    def checkpoint_covering(self, position: int) -> str | None:
+        """The newest kept head that a witness cosigned, else the newest one, of those that cover a position."""
+        condition = "size >= ? ORDER BY number DESC LIMIT 1"
+        cosigned = f"SELECT note FROM checkpoints WHERE note LIKE '%\n\u2014 %\n\u2014 %' AND {condition}"
+        return self._text(cosigned, position) or self._text("SELECT note FROM head WHERE size >= ?", position)
+
+    def last_checkpoint_signed_by(self, name: str) -> str | None:
+        """The newest kept head with a signature in this name, of a witness for instance."""
+        return self._text(
+            "SELECT note FROM checkpoints WHERE instr(note, ?) ORDER BY number DESC LIMIT 1", f"\n\u2014 {name} "
+        )
+
+    def node(self, level: int, index: int) -> bytes:
+        """Stored hash of the complete node (level, index) of the Merkle tree.
+
+        Raises:
+            JournalCorrupt: it is missing.
+        """
+        row = self._connection.execute("SELECT hash FROM nodes WHERE level = ? AND idx = ?", (level, index)).fetchone()
+        if row is None:
+            raise JournalCorrupt(f"{self.path}: the hash of node ({level}, {index}) is missing")
+        return bytes(row[0])
+
+    # For `journal.verification`, which takes nothing for granted
+
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """What is asked within is answered from one state of the file; appends wait meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    @property
+    def leaves(self) -> int:
+        """How many leaf hashes are stored."""
+        return self._number("SELECT coalesce(max(idx), -1) + 1 FROM nodes WHERE level = 0")
+
+    @property
+    def signed_size(self) -> int:
+        """How many events the signed head is over, 0 where there is none."""
+        return self._number("SELECT size FROM head") if self.schema_version >= _CHECKPOINTS_SINCE else 0
+
+    @property
+    def rows(self) -> int:
+        """Number of the last row of the table of events, whatever it says."""
+        return self._number("SELECT max(rowid) FROM events")
+
+    def objects(self) -> dict[tuple[str, str], str | None]:
+        """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
+        with told_as_errors(self.path):
+            return objects(self._connection)
+
+    def stored_records(self, after: int, until: int) -> list[bytes]:
+        """The records, in UTF-8, of the rows after < rowid <= until, in the order in which they were stored."""
+        return self._column("SELECT CAST(record AS BLOB) FROM events WHERE rowid > ? AND rowid <= ?", after, until)
+
+    def every_record(self) -> Iterator[bytes]:
+        """All records, in UTF-8, in the order in which they were stored."""
+        with told_as_errors(self.path):
+            for (record,) in self._connection.execute("SELECT CAST(record AS BLOB) FROM events ORDER BY rowid"):
+                yield record
+
+    def node_hashes(self, level: int, first: int, end: int) -> list[bytes]:
+        """Stored hashes of the nodes first <= index < end of a level: those that are there."""
+        condition = "level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+        return self._column(f"SELECT hash FROM nodes WHERE {condition}", level, first, end)
+
+    def numbered_hashes(self, level: int, first: int, end: int) -> dict[int, bytes]:
+        """As `node_hashes`, by index."""
+        with told_as_errors(self.path):
+            return dict(
+                self._connection.execute(
+                    "SELECT idx, hash FROM nodes WHERE level = ? AND idx >= ? AND idx < ?", (level, first, end)
+                )
+            )
+
+    def snapshots(self, projection: str) -> list[int]:
+        """Positions of the snapshots of a projection, in order."""
+        with told_as_errors(self.path):
+            rows = self._connection.execute(
+                "SELECT position FROM snapshots WHERE projection = ? ORDER BY position", (projection,)
+            )
+            return [int(position) for (position,) in rows]
+
+    # Within
+
+    def _column(self, query: str, *values: int) -> list[bytes]:
+        with told_as_errors(self.path):
+            return [value for (value,) in self._connection.execute(query, values)]
+
+    def _number(self, query: str) -> int:
+        with told_as_errors(self.path):
+            row = self._connection.execute(query).fetchone()
+        return int((row and row[0]) or 0)
+
+    def _text(self, query: str, *values: object) -> str | None:
+        """One text out of the tables of checkpoints."""
+        if self.schema_version < _CHECKPOINTS_SINCE:
+            return None
+        with told_as_errors(self.path):
+            row = self._connection.execute(query, values).fetchone()
+        return None if row is None else str(row[0])
+
+    def _select(self, condition: str, values: tuple[int, ...]) -> Iterator[Event]:
+        with told_as_errors(self.path):
+            for (record,) in self._connection.execute(f"SELECT record FROM events WHERE {condition}", values):
+                yield decode(record)

@@ -1,0 +1,133 @@
+"""The whole check of a journal, spread over the processors: what `layer audit verify` does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from journal import keys, verification
+from journal.errors import LayerError
+from journal.notes import VerifierKey
+from journal.store import Journal
+from journal.verification import BLOCK, BLOCK_LEVEL, Finding, OutOfOrder
+from projections.points import SNAPSHOT
+from projections.verification import SnapshotCheck, start_at, surplus
+
+_WORTH_A_PROCESS = 8 * BLOCK
+_TOP = 64
+"""No tree is higher."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was checked, and what was found. root_hash: of the tree as it is stored, hex."""
+
+    path: str
+    events: int
+    transactions: int
+    root_hash: str
+    checkpoints: int
+    snapshots: int
+    findings: tuple[Finding, ...]
+
+
+def verify(path: Path, key: VerifierKey | None = None, kept: Sequence[tuple[str, str]] = ()) -> Report:
+    """Check all of a journal.
+
+    key: of the log, where not the one beside the journal is to be trusted. kept: checkpoints kept elsewhere, where each
+    is from and its text; the one beside the journal is looked at in any case.
+
+    Raises:
+        JournalMissing, JournalForeign, JournalTooNew, JournalCorrupt: it is no journal that could be checked.
+    """
+    journal = Journal.open(path)
+    findings = list(verification.check_schema(journal))
+    if verification.lacks_tables(journal):
+        return Report(str(path), 0, 0, "", 0, 0, tuple(findings))  # nothing else can be asked of it
+    key = key or keys.load_verifier(path)
+    beside = keys.kept_checkpoint(path)
+    with journal.at_rest():
+        events, leaves, signed, head = journal.position, journal.leaves, journal.signed_size, journal.head()
+        notes = [(f"Checkpoint {number}", text) for number, text in enumerate(journal.checkpoints(), 1)]
+    notes += [("The head", text) for text in (head,) if text]
+    notes += [("The checkpoint beside the journal", text) for text in (beside,) if text]
+    notes += kept
+    notes = list({text: (place, text) for place, text in notes}.values())
+    findings += _told(_check_events(journal, events, leaves))
+    findings += _told(verification.check_checkpoints(journal, events, notes, key))
+    findings += _told(_check_head(journal, events, head, signed, key))
+    return Report(
+        path=str(path),
+        events=events,
+        transactions=journal.transactions,
+        root_hash="" if findings else journal.root_hash_at(events).hex(),
+        checkpoints=len(notes),
+        snapshots=len(journal.snapshots(SNAPSHOT)),
+        findings=tuple(findings),
+    )
+
+
+def _check_events(journal: Journal, events: int, leaves: int) -> Iterator[Finding]:
+    try:
+        if journal.rows != events:
+            raise OutOfOrder
+        for findings in _in_ranges(journal, events):
+            yield from findings
+    except OutOfOrder:
+        yield from verification.check_order(journal, leaves)
+        return
+    peaks = journal.node_hashes(BLOCK_LEVEL, 0, events >> BLOCK_LEVEL)
+    yield from verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP)
+    yield from verification.check_surplus(events, leaves)
+    yield from surplus(journal, events)
+
+
+def _check_head(
+    journal: Journal, events: int, head: str | None, signed: int, key: VerifierKey | None
+) -> Iterator[Finding]:
+    yield from verification.check_head(journal.origin, events, head, signed, key)
+
+
+def _in_ranges(journal: Journal, events: int) -> Iterable[list[Finding]]:
+    """The findings of each range of records. A wrong snapshot leads the fold that starts from it astray: if one is
+    found, all are compared with one fold from the beginning."""
+    workers = min(len(os.sched_getaffinity(0)), events // _WORTH_A_PROCESS)
+    if workers <= 1:
+        return [check_range(journal.path, 0, events)]
+    blocks = -(-events // BLOCK)
+    bounds = [blocks * number // workers * BLOCK for number in range(workers)] + [events]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        jobs = [pool.submit(check_range, journal.path, *bounds[number : number + 2]) for number in range(workers)]
+        results = [job.result() for job in jobs]
+    if any(each.kind == "snapshot" for findings in results for each in findings):
+        return [check_range(journal.path, 0, events)]
+    return results
+
+
+def check_range(path: Path, after: int, until: int) -> list[Finding]:
+    """Check the records after < position <= until, and the snapshots from the last one before them on.
+
+    Raises:
+        OutOfOrder: the records are not the events of these positions.
+    """
+    journal = Journal.open(path)
+    try:
+        start = start_at(journal, after)
+        snapshots = SnapshotCheck(journal, start)
+        first = start.position // BLOCK * BLOCK if after else 0
+        findings = list(verification.check_records(journal, first + 1, until, snapshots))
+        return [each for each in findings if (each.position or 0) > after] + snapshots.findings
+    finally:
+        journal.close()
+
+
+def _told(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings; and an error that stops a step is one more."""
+    try:
+        yield from findings
+    except LayerError as error:
+        yield Finding(error.id, error.message)

@@ -1,0 +1,75 @@
+"""Snapshots against a fresh fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from journal.codec import decode
+from journal.errors import LayerError
+from journal.reader import Reader
+from journal.verification import Finding
+from projections.host import NOTHING, Projection, apply
+from projections.points import SNAPSHOT
+
+
+class SnapshotCheck:
+    """Folds the records that it is shown, and compares every snapshot on the way. findings: what it found so far.
+
+    start: where to begin; records at or before its position are passed over.
+    """
+
+    def __init__(self, journal: Reader, start: Projection = NOTHING) -> None:
+        self.findings: list[Finding] = []
+        self._journal = journal
+        self._projection = start
+        self._ahead = [position for position in journal.snapshots(SNAPSHOT) if position > start.position][::-1]
+
+    def __call__(self, first: int, records: Sequence[bytes]) -> None:
+        """Fold these records. first: position of the first of them."""
+        if not self._ahead:
+            return
+        done = max(self._projection.position + 1 - first, 0)
+        try:
+            for record in records[done:]:
+                self._projection = apply(self._projection, decode(record))
+                if self._ahead and self._projection.position == self._ahead[-1]:
+                    self._compare(self._ahead.pop())
+        except LayerError as error:
+            position = self._projection.position + 1
+            self.findings.append(
+                Finding(error.id, f"No state follows from event {position}: {error.message}", position)
+            )
+            self._ahead.clear()
+
+    def _compare(self, position: int) -> None:
+        kept = self._journal.snapshot(SNAPSHOT, position)
+        if kept is None or kept[0] != position:
+            return  # another one has taken its place since
+        try:
+            same = msgspec.json.decode(kept[1], type=Projection) == self._projection
+        except msgspec.MsgspecError:
+            same = False
+        if not same:
+            transaction = self._journal.transactions_by(position)
+            message = f"The snapshot at position {position} is not what follows from the events"
+            self.findings.append(Finding("snapshot", message, position, transaction))
+
+
+def surplus(journal: Reader, events: int) -> list[Finding]:
+    """Snapshots of events that are not there."""
+    return [
+        Finding("snapshot", f"The snapshot at position {position} is of events that are not there", position)
+        for position in journal.snapshots(SNAPSHOT)
+        if position > events
+    ]
+
+
+def start_at(journal: Reader, position: int) -> Projection:
+    """What the newest snapshot at or before a position says, whether or not it is right."""
+    kept = journal.snapshot(SNAPSHOT, position)
+    try:
+        return msgspec.json.decode(kept[1], type=Projection) if kept else NOTHING
+    except msgspec.MsgspecError:
+        return NOTHING

@@ -1,0 +1,468 @@
+"""Every way of tampering with a journal is found, and the event that it is about is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from journal import errors, heads, merkle
+from journal.events import Request, RequestsChanged, TransactionCommitted, TransactionStarted
+from journal.schema import migrate
+from journal.store import Journal
+from layering import verification
+from layering.verification import verify
+from projections.host import fold
+from projections.points import SNAPSHOT
+from tests.drafts import DraftMaker
+
+TRANSACTIONS = 8
+EVENTS = 3 * TRANSACTIONS
+"""Each transaction has three events, so that event 3n-2 begins transaction n. Each append is signed."""
+
+Found = list[tuple[str, int | None, int | None]]
+
+
+def make(path: Path, draft: DraftMaker, transactions: int = TRANSACTIONS, signed: bool = True) -> Path:
+    journal = Journal.open_for_append(path)
+    for number in range(transactions):
+        uuid = draft.uuid()
+        request = Request(f"package-{number}")
+        journal.append([draft(uuid, TransactionStarted("pkg-add", (request.spec,)))])
+        if number == 0 and signed:
+            heads.sign_head(journal)
+        journal.append([draft(uuid, RequestsChanged(added=(request,))), draft(uuid, TransactionCommitted("d.0"))])
+    journal.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("made") / "layer/journal.db", DraftMaker())
+
+
+@pytest.fixture
+def path(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made.parent, tmp_path / "layer")) / made.name
+
+
+@contextmanager
+def tampering(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file as root can open it: what stands in the way is taken away, and put back after."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    triggers = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
+    yield connection
+    for _, sql in triggers:
+        connection.execute(sql)
+    connection.close()
+
+
+def hash_anew(connection: sqlite3.Connection) -> None:
+    """Put the whole tree right again, as whoever knows how would."""
+    connection.execute("DELETE FROM nodes")
+    nodes: dict[tuple[int, int], bytes] = {}
+    for index, (record,) in enumerate(connection.execute("SELECT record FROM events ORDER BY position").fetchall()):
+        leaf = merkle.leaf_hash(record.encode())
+        for level, position, digest in merkle.completed_by(index, leaf, lambda lv, ix: nodes[lv, ix]):
+            nodes[level, position] = digest
+            connection.execute("INSERT INTO nodes VALUES (?, ?, ?)", (level, position, digest))
+
+
+def found(path: Path, **given: object) -> Found:
+    report = verify(path, **given)  # type: ignore[arg-type]
+    return [(each.kind, each.position, each.transaction) for each in report.findings]
+
+
+def edit(connection: sqlite3.Connection, position: int) -> None:
+    connection.execute(
+        "UPDATE events SET record = replace(record, 'layer pkg-add strace', 'layer pkg-add nmap') WHERE position = ?",
+        (position,),
+    )
+
+
+def test_a_journal_that_nobody_touched_is_well(path: Path) -> None:
+    report = verify(path)
+    assert report.findings == ()
+    assert (report.events, report.transactions) == (EVENTS, TRANSACTIONS)
+    assert report.root_hash == Journal.open(path).root_hash.hex()
+
+
+def test_an_empty_journal_and_one_without_a_key_are_well(tmp_path: Path) -> None:
+    Journal.open_for_append(tmp_path / "a/journal.db").close()
+    assert found(tmp_path / "a/journal.db") == []
+    assert found(make(tmp_path / "b/journal.db", DraftMaker(), signed=False)) == []
+
+
+def test_a_journal_of_the_first_schema_is_well(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    migrate(connection, 1)
+    connection.close()
+    assert found(tmp_path / "journal.db") == []
+
+
+@pytest.mark.parametrize("position", [1, 5, EVENTS])
+def test_an_edited_event_is_named(path: Path, position: int) -> None:
+    with tampering(path) as connection:
+        edit(connection, position)
+    assert found(path) == [("altered", position, (position + 2) // 3)]
+
+
+def test_each_of_several_edited_events_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        for position in (4, 9, 10):
+            edit(connection, position)
+    assert found(path) == [("altered", 4, 2), ("altered", 9, 3), ("altered", 10, 4)]
+
+
+@pytest.mark.parametrize(("position", "first"), [(4, 4), (5, 5), (6, 5), (EVENTS, EVENTS - 1)])
+def test_an_edit_that_was_hashed_anew_is_led_back_to_the_append_that_was_signed(
+    path: Path, position: int, first: int
+) -> None:
+    with tampering(path) as connection:
+        edit(connection, position)
+        hash_anew(connection)
+    assert found(path) == [("rewritten", first, (first + 2) // 3)]
+
+
+def test_an_edit_of_the_first_event_that_was_hashed_anew_makes_another_log(path: Path) -> None:
+    with tampering(path) as connection:
+        edit(connection, 1)
+        hash_anew(connection)
+    assert found(path) == [("rewritten", 1, 1), ("another-log", 1, None)]
+
+
+def test_a_deleted_event_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("DELETE FROM events WHERE position = 5")
+    assert found(path) == [("missing", 5, None)]
+
+
+def test_deleted_events_whose_gap_was_closed_are_found(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("DELETE FROM events WHERE position IN (7, 8, 9)")
+        for position in range(10, EVENTS + 1):
+            connection.execute(
+                "UPDATE events SET record = json_set(record, '$.position', ?) WHERE position = ?",
+                (position - 3, position),
+            )
+        connection.execute("DELETE FROM nodes")
+        hash_anew(connection)
+    kinds = found(path)
+    assert ("rewritten", 7, 4) in kinds
+    assert ("truncated", EVENTS - 2, None) in kinds
+
+
+def test_an_event_that_layer_did_not_append_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute(
+            "INSERT INTO events (record) SELECT json_set(record, '$.position', ?, '$.event_id', 'x')"
+            " FROM events WHERE position = 3",
+            (EVENTS + 1,),
+        )
+    assert ("inserted", EVENTS + 1, 1) in found(path)
+
+
+def test_an_event_that_was_appended_and_hashed_but_not_signed_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute(
+            "INSERT INTO events (record) SELECT json_set(record, '$.position', ?, '$.event_id', 'x')"
+            " FROM events WHERE position = 3",
+            (EVENTS + 1,),
+        )
+        hash_anew(connection)
+    assert found(path) == [("unsigned", EVENTS + 1, None)]
+
+
+def test_a_second_event_at_a_position_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'events_position'").fetchone()
+        connection.execute("DROP INDEX events_position")
+        connection.execute(
+            "INSERT INTO events (record) SELECT json_set(record, '$.event_id', 'x') FROM events WHERE position = 5"
+        )
+        connection.execute(sql.replace("UNIQUE ", ""))
+    assert set(found(path)) == {("schema", None, None), ("inserted", 5, 2)}
+
+
+def test_events_that_changed_places_are_named(path: Path) -> None:
+    with tampering(path) as connection:
+        for old, new in ((5, 1000), (8, 5), (1000, 8)):
+            connection.execute("UPDATE events SET rowid = ? WHERE rowid = ?", (new, old))
+    named = found(path)
+    assert {position for _, position, _ in named} <= set(range(5, 9))
+    assert ("reordered", 5, 2) in named
+
+
+def test_events_that_exchanged_their_content_are_named(path: Path) -> None:
+    with tampering(path) as connection:
+        records = dict(connection.execute("SELECT position, record FROM events WHERE position IN (5, 8)").fetchall())
+        ids = {position: json.loads(record)["event_id"] for position, record in records.items()}
+        for position, other in ((5, 8), (8, 5)):
+            changed = json.loads(records[other]) | {"position": position, "event_id": ids[position]}
+            connection.execute(
+                "UPDATE events SET record = ? WHERE position = ?",
+                (json.dumps(changed, separators=(",", ":")), position),
+            )
+    assert [(kind, position) for kind, position, _ in found(path)] == [("altered", 5), ("altered", 8)]
+
+
+def test_a_record_whose_transaction_is_none_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("UPDATE events SET record = json_set(record, '$.transaction', 1.5) WHERE position = 5")
+    assert ("altered", 5, None) in found(path)
+
+
+# Truncation
+
+
+def cut(connection: sqlite3.Connection, after: int) -> None:
+    connection.execute("DELETE FROM events WHERE position > ?", (after,))
+    hash_anew(connection)
+
+
+def test_an_end_that_was_cut_off_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("DELETE FROM events WHERE position > 20")
+    named = found(path)
+    assert ("missing", 21, None) in named
+    assert ("truncated", 21, None) in named
+
+
+def test_an_end_that_was_cut_off_with_its_hashes_is_met_by_the_signed_head(path: Path) -> None:
+    with tampering(path) as connection:
+        cut(connection, 20)
+    assert found(path) == [("truncated", 21, None)]
+
+
+def forget_heads(connection: sqlite3.Connection, after: int) -> None:
+    connection.execute("DELETE FROM checkpoints WHERE size > ?", (after,))
+    connection.execute("DELETE FROM head")
+    connection.execute(
+        "INSERT INTO head (id, note) SELECT 1, note FROM checkpoints ORDER BY number DESC LIMIT 1",
+    )
+
+
+def test_without_its_later_heads_a_cut_off_journal_is_met_by_the_checkpoint_beside_it(path: Path) -> None:
+    journal = Journal.open_for_append(path)
+    heads.sign_head(journal)
+    journal.close()
+    with tampering(path) as connection:
+        cut(connection, 21)
+        forget_heads(connection, 21)
+    assert found(path) == [("truncated", 22, None)]
+
+
+def test_whoever_removes_every_kept_head_is_not_found_but_by_one_kept_elsewhere(path: Path, tmp_path: Path) -> None:
+    """The limit that witnesses are for: docs/audit.md says so."""
+    journal = Journal.open_for_append(path)
+    kept = str(heads.sign_head(journal))
+    journal.close()
+    with tampering(path) as connection:
+        cut(connection, 21)
+        forget_heads(connection, 21)
+    path.with_name("checkpoint").unlink()
+    assert found(path) == []
+    assert found(path, kept=[("kept elsewhere", kept)]) == [("truncated", 22, None)]
+
+
+def test_an_older_copy_put_in_place_is_met_by_the_checkpoint_beside_it(path: Path, tmp_path: Path) -> None:
+    shutil.copy(path, tmp_path / "old.db")
+    journal = Journal.open_for_append(path)
+    draft = DraftMaker()
+    journal.append([draft(draft.uuid(), TransactionStarted("upgrade"))])
+    heads.sign_head(journal)
+    journal.close()
+    assert found(path) == []
+    shutil.copy(tmp_path / "old.db", path)
+    assert found(path) == [("truncated", EVENTS + 1, None)]
+
+
+def test_two_journals_that_were_swapped_are_found(path: Path, tmp_path: Path) -> None:
+    draft = DraftMaker()
+    draft.clock.now += 10**18
+    other = make(tmp_path / "other/journal.db", draft)
+    shutil.move(path, tmp_path / "aside")
+    shutil.move(other, path)
+    shutil.move(tmp_path / "aside", other)
+    for each in (path, other):
+        named = {(kind, position) for kind, position, _ in found(each)}
+        assert ("another-log", 1) in named
+        assert named <= {("another-log", 1), ("rewritten", 1), ("truncated", EVENTS + 1)}
+
+
+# The tree, the heads, the key
+
+
+def test_an_altered_hash_of_an_event_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("UPDATE nodes SET hash = zeroblob(32) WHERE level = 0 AND idx = 4")
+    assert ("altered", 5, 2) in found(path)
+
+
+def test_an_altered_hash_in_the_tree_is_named_by_the_events_below_it(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("UPDATE nodes SET hash = zeroblob(32) WHERE level = 2 AND idx = 1")
+    named = found(path)
+    assert named[0] == ("tree", 5, None)
+
+
+@pytest.mark.parametrize("level", [0, 1, 4])
+def test_a_missing_hash_is_named(path: Path, level: int) -> None:
+    with tampering(path) as connection:
+        connection.execute("DELETE FROM nodes WHERE level = ? AND idx = 0", (level,))
+    assert found(path)[0][:2] == ("inserted" if level == 0 else "tree", 1)
+
+
+def test_an_edited_checkpoint_is_found(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("UPDATE checkpoints SET note = replace(note, '\n6\n', '\n7\n')")
+    assert "not-signed" in {kind for kind, _, _ in found(path)}
+
+
+def test_a_head_that_was_taken_away_is_found(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("DELETE FROM head")
+    assert found(path) == [("unsigned", 1, None)]
+
+
+def test_a_key_that_was_taken_away_is_found_and_can_be_given(path: Path) -> None:
+    key = heads.verifier_of(Journal.open(path))
+    path.with_name("signing.vkey").unlink()
+    assert found(path) == [("no-key", None, None)]
+    assert found(path, key=key) == []
+
+
+def test_a_rewritten_history_signed_by_another_key_is_found_by_the_key_kept_elsewhere(path: Path) -> None:
+    key = heads.verifier_of(Journal.open(path))
+    with tampering(path) as connection:
+        edit(connection, 5)
+        hash_anew(connection)
+        connection.execute("DELETE FROM checkpoints")
+        connection.execute("DELETE FROM head")
+    for name in ("signing.key", "signing.vkey", "checkpoint"):
+        path.with_name(name).unlink()
+    journal = Journal.open_for_append(path)
+    heads.sign_head(journal)
+    journal.close()
+    assert found(path) == []
+    assert {kind for kind, _, _ in found(path, key=key)} == {"not-signed"}
+
+
+# The schema
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TRIGGER events_no_update",
+        "DROP TRIGGER checkpoints_no_delete",
+        "DROP INDEX events_transaction",
+        "CREATE VIEW history AS SELECT 1",
+        "CREATE TABLE more (x)",
+        "CREATE TRIGGER more AFTER INSERT ON events BEGIN SELECT 1; END",
+        "DROP TABLE snapshots",
+    ],
+)
+def test_a_changed_schema_is_found(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(statement)
+    connection.close()
+    assert ("schema", None, None) in found(path)
+
+
+def test_generated_columns_that_were_replaced_are_found(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_schema SET sql = replace(sql, '$.type', '$.command_line') WHERE name = 'events'")
+    connection.close()
+    assert found(path) == [("schema", None, None)]
+
+
+def test_another_application_id_makes_it_a_foreign_file(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA application_id = 1")
+    connection.close()
+    with pytest.raises(errors.JournalForeign, match="application_id is 0x1"):
+        verify(path)
+
+
+def test_an_earlier_schema_version_than_it_has_is_found(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    assert ("schema", None, None) in found(path)
+
+
+# Snapshots
+
+
+@pytest.fixture
+def with_snapshots(path: Path) -> Path:
+    journal = Journal.open_for_append(path)
+    events = list(journal.events())
+    with tampering(path) as connection:
+        for position in (6, 12, 13, 24):
+            state = msgspec.json.encode(fold(events[:position])).decode()
+            connection.execute("INSERT INTO snapshots VALUES (?, ?, ?)", (SNAPSHOT, position, state))
+    journal.close()
+    return path
+
+
+@pytest.fixture(params=["in one process", "in several"])
+def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small blocks, so that several processes have something to do, whatever there is of processors."""
+    if request.param == "in several":
+        monkeypatch.setattr("journal.verification.BLOCK", 4)
+        monkeypatch.setattr("journal.verification.BLOCK_LEVEL", 2)
+        for name, value in (("BLOCK", 4), ("BLOCK_LEVEL", 2), ("_WORTH_A_PROCESS", 8)):
+            monkeypatch.setattr(verification, name, value)
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+
+
+def test_right_snapshots_are_well(with_snapshots: Path, ways: None) -> None:
+    report = verify(with_snapshots)
+    assert (report.findings, report.snapshots) == ((), 4)
+
+
+@pytest.mark.parametrize("position", [6, 12, 13, 24])
+def test_an_edited_snapshot_is_named_and_no_other(with_snapshots: Path, ways: None, position: int) -> None:
+    with tampering(with_snapshots) as connection:
+        connection.execute(
+            "UPDATE snapshots SET state = replace(state, 'package-0', 'package-x') WHERE position = ?", (position,)
+        )
+    assert found(with_snapshots) == [("snapshot", position, (position + 2) // 3)]
+
+
+@pytest.mark.parametrize("state", ["rubbish", "{}", '{"position": "twelve"}'])
+def test_a_snapshot_that_is_none_is_named(with_snapshots: Path, ways: None, state: str) -> None:
+    with tampering(with_snapshots) as connection:
+        connection.execute("UPDATE snapshots SET state = ? WHERE position = 12", (state,))
+    assert found(with_snapshots) == [("snapshot", 12, 4)]
+
+
+def test_a_snapshot_of_events_that_are_not_there_is_named(with_snapshots: Path) -> None:
+    with tampering(with_snapshots) as connection:
+        connection.execute("UPDATE snapshots SET position = 99 WHERE position = 24")
+    assert found(with_snapshots) == [("snapshot", 99, None)]
+
+
+@pytest.mark.parametrize("position", [1, 4, 5, 12, 13, 24])
+def test_an_edit_is_named_once_however_the_work_is_spread(path: Path, ways: None, position: int) -> None:
+    with tampering(path) as connection:
+        edit(connection, position)
+    assert found(path) == [("altered", position, (position + 2) // 3)]
+
+
+@pytest.mark.parametrize("attack", ["DELETE FROM events WHERE position = 14", "DELETE FROM nodes WHERE level > 2"])
+def test_what_is_missing_is_found_however_the_work_is_spread(path: Path, ways: None, attack: str) -> None:
+    with tampering(path) as connection:
+        connection.execute(attack)
+    assert found(path)[0][:2] in [("missing", 14), ("tree", 1)]
