@@ -12,6 +12,7 @@ from sqlite_utils import Database, Migrations
 
 from journal.events import OUTCOMES
 from journal.store import APPLICATION_ID, SCHEMA_VERSION
+from journal.views import SEARCH, VIEWS
 
 migrations = Migrations("layer.journal")
 
@@ -88,6 +89,13 @@ def m004_snapshots(db: Database) -> None:
         "CREATE TABLE snapshots (projection TEXT NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,"
         " PRIMARY KEY (projection, position)) STRICT, WITHOUT ROWID"
     )
+
+
+@migrations()
+def m006_views(db: Database) -> None:
+    """What auditors query, see `journal.views`."""
+    for statement in (*VIEWS, *SEARCH):
+        db.execute(statement)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -29,7 +29,7 @@ from journal.events import OUTCOMES, Context, Event, Payload, TransactionStarted
 from journal.file import connect, create, told_as_errors
 
 APPLICATION_ID = 0x4C617972  # "Layr"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 
 _OUTCOME_TYPES = tuple(outcome.TYPE for outcome in OUTCOMES)
 # Spelled out, so that SQLite recognises the condition of the partial index.
