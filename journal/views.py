@@ -60,46 +60,83 @@ WHERE s.type = 'transaction-started'
 
 # What was undone by a failure later in its transaction never took effect, and is in no view.
 _EFFECTIVE = """
-FROM events e, json_each(e.record, '$.payload.{field}') p
-WHERE e.type = '{type}' AND EXISTS (SELECT 1 FROM events c
-    WHERE c.transaction_number = e.transaction_number AND +c.type = 'transaction-committed')
+FROM events e, json_each(e.record, '$.payload.{field}') p, events c
+WHERE e.type = '{type}' AND c.transaction_number = e.transaction_number AND +c.type = 'transaction-committed'
 """
+_WHO = (
+    "json_extract(e.record, '$.actor.user') AS user, json_extract(e.record, '$.actor.login_user') AS login_user,"
+    " json_extract(e.record, '$.actor.invoked_by') AS invoked_by"
+)
+_WHEN = "e.transaction_number, e.position, e.recorded_at"
+_FACTS = ("nevra", "sha256", "repository", "signed_by")
 
 
-def _changes(type_: str, field: str, part: str, change: str, *, previous: str = "NULL", package: str = "") -> str:
-    """Rows of `packages` out of one field of a type of event. package: where in a list's element the package is."""
+def _packages(type_: str, field: str, part: str, change: str, *, within: str = "", previous: str = "NULL") -> str:
+    """Rows of `packages` out of one field of a type of event. within: where in a list's element the package is."""
+    facts = [f"json_extract(p.value, '${within}.{fact}')" for fact in _FACTS]
     if part == "base":
-        facts = "p.value AS nevra, NULL AS sha256, NULL AS repository, NULL AS signed_by"
-    else:
-        facts = ", ".join(f"json_extract(p.value, '${package}.{key}') AS {key}" for key in _PACKAGE)
+        facts = ["p.value", *["NULL"] * (len(_FACTS) - 1)]
+    named = ", ".join(f"{value} AS {fact}" for value, fact in zip(facts, _FACTS, strict=True))
     return (
-        "SELECT e.transaction_number, e.position, e.recorded_at,"
-        f" '{part}' AS part, '{change}' AS change, {facts}, {previous} AS previous,"
-        " json_extract(e.record, '$.actor.user') AS user, json_extract(e.record, '$.actor.login_user') AS login_user"
-        + _EFFECTIVE.format(type=type_, field=field)
+        f"SELECT {_WHEN}, '{part}' AS part, '{change}' AS change, {named}, {previous} AS previous, {_WHO},"
+        f" c.position AS effective_position {_EFFECTIVE.format(type=type_, field=field)}"
     )
 
 
-_PACKAGE = ("nevra", "sha256", "repository", "signed_by")
 _OLD = "json_extract(p.value, '$.old.nevra')"
-_PACKAGES = "CREATE VIEW packages AS\n" + "UNION ALL ".join(
+_CHANGES = "UNION ALL ".join(
     [
-        _changes("deployment-observed", "packages", "layer", "observed"),
-        _changes("deployment-observed", "base_packages", "base", "observed"),
-        _changes("layer-committed", "added", "layer", "added"),
-        _changes("layer-committed", "removed", "layer", "removed"),
-        _changes("layer-committed", "upgraded", "layer", "upgraded", previous=_OLD, package=".new"),
-        _changes("layer-committed", "downgraded", "layer", "downgraded", previous=_OLD, package=".new"),
-        _changes("base-changed", "packages_added", "base", "added"),
-        _changes("base-changed", "packages_removed", "base", "removed"),
+        _packages("deployment-observed", "packages", "layer", "observed"),
+        _packages("deployment-observed", "base_packages", "base", "observed"),
+        _packages("layer-committed", "added", "layer", "added"),
+        _packages("layer-committed", "removed", "layer", "removed"),
+        _packages("layer-committed", "upgraded", "layer", "upgraded", within=".new", previous=_OLD),
+        _packages("layer-committed", "downgraded", "layer", "downgraded", within=".new", previous=_OLD),
+        _packages("base-changed", "packages_added", "base", "added"),
+        _packages("base-changed", "packages_removed", "base", "removed"),
     ]
 )
 
+
+def _name(nevra: str) -> str:
+    """A package's name: without the last two of the parts that `-` separates, version and release."""
+    others = f"replace({nevra}, '-', '')"
+    return f"rtrim(rtrim(rtrim(rtrim({nevra}, {others}), '-'), {others}), '-')"
+
+
+_PACKAGES = f"""
+CREATE VIEW packages AS
+SELECT transaction_number, position, recorded_at, part, change, {_name("nevra")} AS name, nevra, previous, sha256,
+    repository, signed_by, user, login_user, invoked_by
+FROM ({_CHANGES})
+"""
+
+# Each package with the stretch of the history that it was there for. What another tool deployed is counted anew: what
+# was there before ends there, and what is there from then on begins.
+_PRESENCE = f"""
+CREATE VIEW presence AS
+SELECT part, {_name("nevra")} AS name, nevra,
+    since.transaction_number, since.recorded_at AS since,
+    until.transaction_number AS until_transaction_number, until.recorded_at AS until
+FROM (SELECT part, nevra, present, at, min(
+        coalesce(lead(at) OVER (PARTITION BY part, nevra ORDER BY at, present), 9223372036854775807),
+        coalesce((SELECT min(c.position) FROM events o, events c
+            WHERE o.type = 'deployment-observed' AND o.position > at
+            AND c.transaction_number = o.transaction_number AND +c.type = 'transaction-committed'),
+            9223372036854775807)) AS gone
+    FROM (
+        SELECT part, nevra, change <> 'removed' AS present, effective_position AS at FROM ({_CHANGES})
+        UNION ALL
+        SELECT part, previous, 0, effective_position FROM ({_CHANGES}) WHERE previous IS NOT NULL
+    ))
+JOIN events since ON since.position = at
+LEFT JOIN events until ON until.position = gone
+WHERE present AND gone > at
+"""
+
 _REQUESTED = "CREATE VIEW requested AS\n" + "UNION ALL ".join(
-    "SELECT e.transaction_number, e.position, e.recorded_at,"
-    f" '{change}' AS change, json_extract(p.value, '$.spec') AS request, json_extract(p.value, '$.sha256') AS sha256,"
-    " json_extract(e.record, '$.actor.user') AS user, json_extract(e.record, '$.actor.login_user') AS login_user"
-    + _EFFECTIVE.format(type=type_, field=field)
+    f"SELECT {_WHEN}, '{change}' AS change, json_extract(p.value, '$.spec') AS request,"
+    f" json_extract(p.value, '$.sha256') AS sha256, {_WHO} {_EFFECTIVE.format(type=type_, field=field)}"
     for type_, field, change in (
         ("deployment-observed", "requested", "observed"),
         ("deployment-observed", "absorbed", "absorbed"),
@@ -161,7 +198,8 @@ SELECT
     json_extract(e.record, '$.payload.message') AS message,
     (SELECT group_concat(t.value, ' ') FROM json_tree(e.record, '$.payload') t WHERE t.type = 'text' AND (
         t.key IN ('nevra', 'spec')
-        OR t.path IN ('$.payload.base_packages', '$.payload.packages_added', '$.payload.packages_removed')
+        -- How a path is quoted depends on the version of SQLite.
+        OR t.path LIKE '%base_packages%' OR t.path LIKE '%packages_added%' OR t.path LIKE '%packages_removed%'
     )) AS packages
 FROM events e
 WHERE e.type IN ({_SEARCHED})
@@ -183,7 +221,13 @@ BEGIN {_SEARCH_FILL} WHERE position = NEW.position;
 END
 """
 
-VIEWS = (_HISTORY, _PACKAGES, _REQUESTED, _ACTORS, _FAILURES)
+# The views look for events of a type; the outcomes alone have an index from the start.
+_TYPES = "CREATE INDEX events_type ON events (type, position)"
+
+NAMES = ("history", "packages", "presence", "requested", "actors", "failures")
+"""What auditors may rely on, and `search`, which has its own query language (FTS5)."""
+
+VIEWS = (_TYPES, _HISTORY, _PACKAGES, _PRESENCE, _REQUESTED, _ACTORS, _FAILURES)
 """The statements that make the views."""
 
 SEARCH = (_SEARCH_TEXT, _SEARCH, _SEARCH_FILL, _SEARCH_APPENDED)
