@@ -12,7 +12,7 @@ from datetime import datetime
 import click
 import msgspec
 
-from layering.nevra import name_arch
+from projections.packages import name_arch
 
 SHORT = 12
 """Digits of a checksum where people read it."""

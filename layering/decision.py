@@ -15,6 +15,7 @@ from layering.resolver import LOCAL, Demand
 from layering.rpmdb import installed
 from layering.work import Work
 from projections.host import HostState
+from projections.packages import package_changes
 
 if TYPE_CHECKING:
     from gi.repository import OSTree
@@ -37,7 +38,7 @@ class Decision:
 
     def changes(self, state: HostState) -> tuple[Payload, ...]:
         """The events that lead there from this state."""
-        packages = plan.package_changes(state.packages, self.target.packages, nevra.compare)
+        packages = package_changes(state.packages, self.target.packages, nevra.compare)
         return plan.changes(state, self.target, packages, layer=self.layer)
 
 

@@ -1,16 +1,10 @@
-"""NAME-[EPOCH:]VERSION-RELEASE.ARCH, taken apart and compared as rpm does."""
+"""Versions of packages, compared as rpm does."""
 
 from __future__ import annotations
 
 
-def name_arch(nevra: str) -> tuple[str, str]:
-    """Name and architecture."""
-    rest, _, architecture = nevra.rpartition(".")
-    return rest.rsplit("-", 2)[0], architecture
-
-
 def evr(nevra: str) -> tuple[str, str, str]:
-    """Epoch, version and release."""
+    """Epoch, version and release of a NEVRA."""
     _, version, release = nevra.rpartition(".")[0].rsplit("-", 2)
     epoch, _, version = version.rpartition(":")
     return epoch or "0", version, release

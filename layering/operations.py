@@ -21,6 +21,7 @@ from layering.work import Work
 from projections import points
 from projections.errors import NoSuchPoint
 from projections.host import HostState
+from projections.packages import is_named
 
 _GENTLY: tuple[Policy, ...] = ("offline", "prefer", "upgrade")
 """Another base alone moves no versions, unless it demands it: try what is layered, then add to it, then the newest."""
@@ -89,7 +90,7 @@ def _swap(work: Work, left: HostState, gone: Sequence[Request], wanted: Sequence
     requests themselves name goes.
     """
     state = work.state
-    named = tuple(each for each in state.packages if not plan.is_named(each, gone))
+    named = tuple(each for each in state.packages if not is_named(each, gone))
     try:
         kept = resolve(work, _same_base(state, plan.wanted(left), "offline")).target.packages
         return resolve(work, _same_base(state, wanted, "keep", kept))

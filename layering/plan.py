@@ -11,15 +11,14 @@ from journal.events import (
     BaseChanged,
     LayerCommitted,
     Package,
-    PackageChange,
     Payload,
     Request,
     RequestsChanged,
 )
 from layering.errors import AlreadyRequested, NotRequested
-from layering.nevra import name_arch
 from projections import origin
 from projections.host import HostState, evolve
+from projections.packages import PackageChanges, is_named, name_arch
 
 Policy = Literal["keep", "offline", "prefer", "upgrade"]
 """How packages are chosen. keep: all that is layered stays, new ones come from the repositories. offline: only from
@@ -40,15 +39,6 @@ class Goal(msgspec.Struct, frozen=True):
     wanted: tuple[Request, ...]
     policy: Policy
     kept: tuple[Package, ...] | None = None
-
-
-class PackageChanges(msgspec.Struct, frozen=True):
-    """The difference between two layered sets."""
-
-    added: tuple[Package, ...] = ()
-    removed: tuple[Package, ...] = ()
-    upgraded: tuple[PackageChange, ...] = ()
-    downgraded: tuple[PackageChange, ...] = ()
 
 
 def wanted(state: HostState) -> tuple[Request, ...]:
@@ -118,13 +108,6 @@ def refuse_second_local(state: HostState, requests: Iterable[Request], gone: Seq
                 )
 
 
-def is_named(package: Package, requests: Iterable[Request]) -> bool:
-    """Whether one of the requests is for this very package: by its name or NEVRA, or as a local RPM."""
-    name, arch = name_arch(package.nevra)
-    names = {package.nevra, name, f"{name}.{arch}"}
-    return any(each.spec in names and each.sha256 in (None, package.sha256) for each in requests)
-
-
 def local_in_base(state: HostState, request: Request, compare: Callable[[str, str], int]) -> str | None:
     """NEVRA of the base's package that makes a local RPM idle: of its name and architecture, and as new."""
     if not request.sha256:
@@ -147,29 +130,6 @@ def request_changes(
         reinstated=tuple(sorted((set(state.absorbed) & now) - inactive)),
     )
     return change if change != RequestsChanged() else None
-
-
-def package_changes(
-    old: Iterable[Package], new: Iterable[Package], compare: Callable[[str, str], int]
-) -> PackageChanges:
-    """What becomes of the layered set. compare: of two NEVRAs of one name, as rpm orders them.
-
-    A package that was made anew under the same NEVRA counts as upgraded.
-    """
-    gone, come = set(old) - set(new), set(new) - set(old)
-    replaced: list[PackageChange] = []
-    for package in sorted(gone):
-        same = sorted(each for each in come if name_arch(each.nevra) == name_arch(package.nevra))
-        others = [each for each in gone if name_arch(each.nevra) == name_arch(package.nevra)]
-        if len(same) == len(others) == 1:
-            replaced.append(PackageChange(package, same[0]))
-    downgraded = tuple(each for each in replaced if compare(each.old.nevra, each.new.nevra) > 0)
-    return PackageChanges(
-        added=tuple(sorted(come - {each.new for each in replaced})),
-        removed=tuple(sorted(gone - {each.old for each in replaced})),
-        upgraded=tuple(each for each in replaced if each not in downgraded),
-        downgraded=downgraded,
-    )
 
 
 def as_recorded(packages: Iterable[Package], recorded: Iterable[Package]) -> tuple[Package, ...]:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from journal.store import Journal
+from projections.packages import name_arch
 from projections.transactions import Transaction, tell_each
 
 _CHUNK = 64
@@ -68,4 +69,4 @@ def _packages(told: Transaction) -> Iterator[str]:
     changed = (*told.added, *told.removed, *(each for pair in (*told.upgraded, *told.downgraded) for each in pair))
     for nevra in changed:
         yield nevra
-        yield nevra.rsplit("-", 2)[0]
+        yield name_arch(nevra)[0]
