@@ -234,6 +234,21 @@ class Journal:
                 (after, last),
             )
 
+    def copy_to(self, path: Path) -> None:
+        """Copy the whole journal into a new file, as it is at one moment: records, tree, views and search.
+
+        Raises:
+            JournalNotWritable: there is a file already, or it can't be written.
+        """
+        with told_as_errors(path):
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            os.close(descriptor)
+            copy = connect(path, "rw")
+            try:
+                self._connection.backup(copy)
+            finally:
+                copy.close()
+
     def snapshot(self, projection: str, at_most: int) -> tuple[int, str] | None:
         """The newest kept state of a projection at or before a position."""
         with told_as_errors(self.path):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-
-def evr(nevra: str) -> tuple[str, str, str]:
-    """Epoch, version and release of a NEVRA."""
-    _, version, release = nevra.rpartition(".")[0].rsplit("-", 2)
-    epoch, _, version = version.rpartition(":")
-    return epoch or "0", version, release
+from projections.packages import evr
 
 
 def compare(left: str, right: str) -> int:

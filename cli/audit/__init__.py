@@ -6,7 +6,11 @@ import click
 
 from cli.main import Commands
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "log": "cli.audit.log",
+    "export": "cli.audit.export",
+    "serve": "cli.audit.serve",
+}
 
 
 @click.group("audit", cls=Commands, modules=COMMANDS)

@@ -12,48 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from journal.events import (
-    DeploymentObserved,
-    LayerCommitted,
-    Package,
-    Request,
-    RequestsChanged,
-    TransactionCommitted,
-    TransactionRefused,
-    TransactionStarted,
-)
+from journal.events import TransactionStarted
 from journal.store import Journal
 from journal.views import NAMES
-from tests.drafts import DraftMaker
+from tests.drafts import DraftMaker, short_history
 
 DOCUMENT = Path(__file__).parents[2] / "docs/sql.md"
 
 
 @pytest.fixture
 def path(path: Path, draft: DraftMaker) -> Path:
-    """A journal of an adoption, an addition and a refusal."""
-    journal = Journal.open_for_append(path)
-    strace = Package("strace-6.1-1.x86_64", "a" * 64, "updates", "0123456789abcdef")
-    for payloads in (
-        (
-            TransactionStarted("adopt"),
-            DeploymentObserved("os-c.0", "c" * 64, "c" * 64, "r:b", base_packages=("zlib-1.3-1.x86_64",)),
-            TransactionCommitted(),
-        ),
-        (
-            TransactionStarted("pkg-add", ("strace",), message="CHG-1042: look at syscalls"),
-            RequestsChanged(added=(Request("strace"),)),
-            LayerCommitted("d" * 64, "c" * 64, added=(strace,)),
-            TransactionCommitted("os-d.0"),
-        ),
-        (
-            TransactionStarted("pkg-add", ("nosuch",)),
-            TransactionRefused("packages-not-found", "Packages not found: nosuch"),
-        ),
-    ):
-        uuid = draft.uuid()
-        journal.append([draft(uuid, each) for each in payloads])
-    journal.close()
+    short_history(path, draft)
     return path
 
 
