@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ DATABASE = "journal"
 
 
 @hookimpl
-def prepare_connection(conn: sqlite3.Connection) -> None:
+def prepare_connection(conn: Any) -> None:
     """`evr_compare(NEVRA, [EPOCH:]VERSION[-RELEASE])`: negative, zero or positive, by rpm's order."""
     conn.create_function("evr_compare", 2, compare_version, deterministic=True)
 
