@@ -44,7 +44,7 @@ bench: setup
 lock: setup
 	$(PYTHON) -m pip install --quiet pip-tools
 	$(PYTHON) -m piptools compile --quiet --upgrade --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
-	    --no-header --extra dev --unsafe-package rpm --output-file requirements.lock pyproject.toml
+	    --no-header --extra dev --extra serve --unsafe-package rpm --output-file requirements.lock pyproject.toml
 
 clean:
 	OSTREE_SYSROOT_DEBUG=mutable-deployments chattr -R -i build 2>/dev/null; rm -rf build .venv

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import rendering
-from cli.main import ALIASES
+from cli import filters, rendering
 from cli.reading import journal_path
 from projections.transactions import person
 
@@ -18,42 +16,16 @@ if TYPE_CHECKING:
 
 @click.command("history", short_help="Show the transactions, newest first.")
 @click.option("-n", "limit", type=click.IntRange(min=0), metavar="N", help="At most N transactions.")
-@click.option("--since", metavar="TIME", help="Started at TIME or later, e.g. 2026-11-20 or '2 hours ago'.")
-@click.option("--until", metavar="TIME", help="Started at TIME or earlier.")
-@click.option("--package", metavar="GLOB", help="That asked for or changed a package of this name or NEVRA.")
-@click.option("--user", metavar="NAME|UID", help="By this user, login or sudo user.")
-@click.option("--verb", metavar="VERB", help="Of this verb.")
-@click.option("--failed", is_flag=True, help="Failed, refused or interrupted.")
+@filters.options
 @click.option("--reverse", is_flag=True, help="Oldest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(
-    ctx: click.Context,
-    /,
-    *,
-    limit: int | None,
-    since: str | None,
-    until: str | None,
-    package: str | None,
-    user: str | None,
-    verb: str | None,
-    failed: bool,
-    reverse: bool,
-    as_json: bool,
-) -> None:
+def command(ctx: click.Context, /, *, limit: int | None, reverse: bool, as_json: bool, **given: Any) -> None:
     """The transactions, newest first: number, when, who, what, outcome, and what it altered."""
     from journal.store import Journal
-    from projections import history, points
+    from projections import history
 
-    now = datetime.now().astimezone()
-    wanted = history.Filter(
-        since=points.instant(since, now) if since else None,
-        until=points.instant(until, now) if until else None,
-        package=package,
-        user=user,
-        verb=ALIASES.get(verb, verb) if verb else None,
-        failed=failed,
-    )
+    wanted = filters.chosen(given)
     path = journal_path(ctx)
     # A host on which nothing was done yet has a history without transactions.
     told = list(history.newest_first(Journal.open(path), wanted, limit)) if path.exists() else []

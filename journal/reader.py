@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from journal import merkle
 from journal.codec import decode
 from journal.errors import JournalCorrupt
 from journal.events import OUTCOMES, Event
-from journal.file import objects, told_as_errors
+from journal.file import connect, objects, told_as_errors
 
 _CHECKPOINTS_SINCE = 2
 """The first version of the schema that has checkpoints."""
@@ -115,6 +116,21 @@ class Reader:
                 "SELECT position, record FROM events WHERE position > ? AND position <= ? ORDER BY position",
                 (after, last),
             )
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the whole journal into a new file, as it is at one moment: records, tree, views and search.
+
+        Raises:
+            JournalNotWritable: there is a file already, or it can't be written.
+        """
+        with told_as_errors(path):
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            os.close(descriptor)
+            copy = connect(path, "rw")
+            try:
+                self._connection.backup(copy)
+            finally:
+                copy.close()
 
     def snapshot(self, projection: str, at_most: int) -> tuple[int, str] | None:
         """The newest kept state of a projection at or before a position."""

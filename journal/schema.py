@@ -13,6 +13,7 @@ from sqlite_utils import Database, Migrations
 from journal.events import OUTCOMES
 from journal.file import objects
 from journal.store import APPLICATION_ID, SCHEMA_VERSION
+from journal.views import SEARCH, VIEWS
 
 migrations = Migrations("layer.journal")
 
@@ -103,7 +104,14 @@ def m005_checkpoints(db: Database) -> None:
     )
 
 
-_FIRST_LATER = {1: "m005_checkpoints"}
+@migrations()
+def m006_views(db: Database) -> None:
+    """What auditors query, see `journal.views`."""
+    for statement in (*VIEWS, *SEARCH):
+        db.execute(statement)
+
+
+_FIRST_LATER = {1: "m005_checkpoints", 2: "m006_views"}
 """Schema versions before the present one, and the first migration that each of them lacks."""
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from journal.notes import SignerKey
 
 APPLICATION_ID = 0x4C617972  # "Layr"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KEPT_FRACTION = 256
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-
-def evr(nevra: str) -> tuple[str, str, str]:
-    """Epoch, version and release of a NEVRA."""
-    _, version, release = nevra.rpartition(".")[0].rsplit("-", 2)
-    epoch, _, version = version.rpartition(":")
-    return epoch or "0", version, release
+from projections.packages import evr
 
 
 def compare(left: str, right: str) -> int:
@@ -15,3 +10,13 @@ def compare(left: str, right: str) -> int:
     import rpm
 
     return int(rpm.labelCompare(evr(left), evr(right)))
+
+
+def compare_version(nevra: str, version: str) -> int:
+    """As `compare`, of a NEVRA and [EPOCH:]VERSION[-RELEASE]; a release that is not given is no difference."""
+    import rpm
+
+    epoch, _, rest = version.rpartition(":")
+    upstream, dash, release = rest.partition("-")
+    found = evr(nevra)
+    return int(rpm.labelCompare(found if dash else (*found[:2], ""), (epoch or "0", upstream, release)))

@@ -24,6 +24,13 @@ def name_arch(nevra: str) -> tuple[str, str]:
     return rest.rsplit("-", 2)[0], architecture
 
 
+def evr(nevra: str) -> tuple[str, str, str]:
+    """Epoch (0 where none is written), version and release."""
+    _, version, release = nevra.rpartition(".")[0].rsplit("-", 2)
+    epoch, _, version = version.rpartition(":")
+    return epoch or "0", version, release
+
+
 def is_named(package: Package, requests: Iterable[Request]) -> bool:
     """Whether one of the requests is for this very package: by its name or NEVRA, or as a local RPM."""
     name, arch = name_arch(package.nevra)

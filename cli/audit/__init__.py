@@ -10,9 +10,12 @@ import click
 from cli.main import Commands, Globals
 
 COMMANDS = {
+    "log": "cli.audit.log",
     "verify": "cli.audit.verify",
     "checkpoint": "cli.audit.checkpoint",
     "prove": "cli.audit.prove",
+    "export": "cli.audit.export",
+    "serve": "cli.audit.serve",
 }
 
 

@@ -1,0 +1,172 @@
+"""`layer audit serve` in a real browser: pages render, questions are answered, nothing can be written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from cli.desk.picture import HEIGHT, WIDTH, columns, latest_days
+from journal.events import TransactionStarted, TransactionUnchanged
+from journal.store import Journal
+from tests.cli.conftest import Layer
+from tests.drafts import DraftMaker
+
+_BROWSER = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,1000"),
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for argument in (*_BROWSER, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(argument)
+    opened = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, journal_path: Path) -> Iterator[str]:
+    """The address of a desk that is served on a free port of this machine."""
+    command = [Path(sys.executable).parent / "layer", "--sysroot", tmp_path, "audit", "serve", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        for line in server.stderr:
+            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                break
+        else:
+            pytest.fail("it did not start")
+        yield found[0]
+        server.send_signal(2)
+        server.stderr.read()
+        assert server.wait(20) == 0
+
+
+def test_the_first_page_shows_figures_days_and_the_last_transactions(desk: str, browser: webdriver.Chrome) -> None:
+    browser.get(desk)
+    assert browser.title == "layer: os"
+    figures = browser.find_element(By.CLASS_NAME, "figures").text.split("\n")
+    assert dict(zip(figures[1::2], figures[::2], strict=True)) == {
+        "transactions": "3",
+        "events": "9",
+        "failures": "1",
+        "actors": "1",
+        "packages layered": "1",
+        "in the base": "1",
+    }
+    bars = browser.find_elements(By.CSS_SELECTOR, ".days rect")
+    assert {bar.get_attribute("class") for bar in bars} == {"committed", "refused"}
+    assert all(bar.size["width"] > 0 and bar.size["height"] > 0 for bar in bars)
+    first, *_ = browser.find_elements(By.CSS_SELECTOR, ".latest li")
+    assert "pkg-add nosuch" in first.text
+    assert "Packages not found: nosuch" in first.text
+    assert browser.find_element(By.CSS_SELECTOR, ".badge.refused").value_of_css_property("background-color") != (
+        "rgba(0, 0, 0, 0)"
+    )
+
+
+def test_a_reader_comes_from_the_first_page_to_a_transaction_and_by_the_search_to_a_ticket(
+    desk: str, browser: webdriver.Chrome
+) -> None:
+    browser.get(desk)
+    browser.find_element(By.CSS_SELECTOR, ".latest li:nth-child(2) .number").click()
+    assert "layer-committed" in browser.find_element(By.CSS_SELECTOR, "table.rows-and-columns").text
+    browser.get(desk)
+    browser.find_element(By.NAME, "words").send_keys('"CHG-1042"')
+    browser.find_element(By.CSS_SELECTOR, ".ask button").click()
+    rows = browser.find_elements(By.CSS_SELECTOR, "table.rows-and-columns tbody tr")
+    assert [row.find_element(By.CSS_SELECTOR, "td").text for row in rows] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("question", "parameters", "answer"),
+    [
+        ("timeline", {}, "Packages not found: nosuch"),
+        ("who_installed_what", {"name": "stra"}, "strace-6.1-1.x86_64"),
+        ("failures", {}, "packages-not-found"),
+        ("packages_at_a_time", {"time": "2025-06-15T15:06:45Z"}, "zlib-1.3-1.x86_64"),
+        ("exposure", {"name": "strace", "below": "6.2"}, "still there"),
+        ("exposure", {"name": "strace", "below": "6.1"}, None),
+        ("exposure", {"name": "strace", "below": "6.1-1"}, None),
+        ("exposure", {"name": "strace", "below": "1:1.0"}, "still there"),
+        ("requests", {}, "strace"),
+        ("search", {"words": "syscalls"}, "CHG-1042"),
+        ("transaction", {"number": "3"}, "transaction-refused"),
+    ],
+)
+def test_a_question_is_answered(
+    desk: str, browser: webdriver.Chrome, question: str, parameters: dict[str, str], answer: str | None
+) -> None:
+    browser.get(f"{desk}/journal/{question}?{urllib.parse.urlencode(parameters)}")
+    rows = browser.find_elements(By.CSS_SELECTOR, "table.rows-and-columns tbody tr")
+    assert any(answer in row.text for row in rows) if answer else rows == []
+
+
+def test_what_is_added_meanwhile_is_shown(
+    desk: str, browser: webdriver.Chrome, journal_path: Path, draft: DraftMaker
+) -> None:
+    browser.get(desk)
+    journal = Journal.open_for_append(journal_path)
+    uuid = draft.uuid()
+    journal.append([draft(uuid, TransactionStarted("upgrade")), draft(uuid, TransactionUnchanged("No upgrade."))])
+    browser.refresh()
+    assert browser.find_element(By.CSS_SELECTOR, ".figures b").text == "4"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM events",
+        "INSERT INTO search (search) VALUES ('rebuild')",
+        "WITH x AS (SELECT 1) DELETE FROM snapshots",
+        "PRAGMA user_version = 9",
+        "SELECT 1; DROP VIEW history",
+    ],
+)
+def test_an_attempt_to_write_fails_and_changes_nothing(desk: str, journal_path: Path, sql: str) -> None:
+    before = hashlib.sha256(journal_path.read_bytes()).digest()
+    address = f"{desk}/journal.json?{urllib.parse.urlencode({'sql': sql})}"
+    for data in (None, b"sql=x"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(address, data))  # noqa: S310 - the desk's own address
+        assert refused.value.code in (400, 403, 404, 405)
+    assert hashlib.sha256(journal_path.read_bytes()).digest() == before
+
+
+def test_only_this_machine_can_reach_it(desk: str) -> None:
+    port = int(desk.rpartition(":")[2])
+    listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
+    assert [line.split()[3] for line in listening.splitlines()] == [f"127.0.0.1:{port}"]
+
+
+def test_a_file_that_is_no_journal_is_told_and_nothing_is_served(layer: Layer, journal_path: Path) -> None:
+    journal_path.write_bytes(b"not a database, but long enough to be looked at" * 100)
+    done = layer("audit", "serve", "--port", "0", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is corrupt" in done.stderr
+
+
+def test_the_days_are_drawn_to_scale_and_the_oldest_make_room() -> None:
+    counts = [("2026-01-01", "failed", 9), ("2026-06-01", "committed", 3), ("2026-06-01", "failed", 1)]
+    latest = latest_days([*counts, ("2026-06-03", "committed", 2)])
+    assert ("2026-01-01", "failed", 9) not in latest
+    first, second, third = columns(latest)
+    assert (first.height, second.height, third.height) == (HEIGHT * 3 / 4, HEIGHT / 4, HEIGHT / 2)
+    assert (first.y, second.y, third.y) == (HEIGHT / 4, 0, HEIGHT / 2)
+    assert first.x == second.x == 0
+    assert 0 < third.x + third.width <= WIDTH
+    assert columns([]) == []

@@ -1,0 +1,118 @@
+"""The auditor's SQL, from tools that know nothing of layer, as docs/sql.md describes it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from journal.events import TransactionStarted
+from journal.store import Journal
+from journal.views import NAMES
+from tests.drafts import DraftMaker, short_history
+
+DOCUMENT = Path(__file__).parents[2] / "docs/sql.md"
+
+
+@pytest.fixture
+def path(path: Path, draft: DraftMaker) -> Path:
+    short_history(path, draft)
+    return path
+
+
+@pytest.fixture
+def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    opened = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "search"])
+def test_a_view_has_the_columns_that_are_documented(connection: sqlite3.Connection, name: str) -> None:
+    section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    assert section, f"{name} is not documented"
+    documented = re.findall(r"`(\w+)`", section[1].split("Columns:")[1])
+    columns = connection.execute("SELECT name FROM pragma_table_info(?) ORDER BY cid", (name,))
+    assert [column for (column,) in columns] == documented
+
+
+def test_the_documented_questions_are_answered(connection: sqlite3.Connection) -> None:
+    *_, block = re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    who, at, versions, ticket, records = [query for query in block.split(";") if query.strip()]
+    assert [row[1:4] for row in connection.execute(who)] == [("root", "added", "strace-6.1-1.x86_64")]
+    assert sorted(connection.execute(at)) == [("base", "zlib-1.3-1.x86_64"), ("layer", "strace-6.1-1.x86_64")]
+    assert [row[0] for row in connection.execute(versions.replace("openssl", "zlib"))] == ["zlib-1.3-1.x86_64"]
+    assert {row[0] for row in connection.execute(ticket)} >= {2}
+    assert [json.loads(record)["position"] for _, record in connection.execute(records)] == list(range(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("words", "transactions"),
+    [("nosuch", {3}), ('"CHG-1042"', {2}), ("syscalls", {2}), ("packages:zlib", {1}), ("message:strace", set())],
+)
+def test_the_search_finds_command_lines_messages_and_packages(
+    connection: sqlite3.Connection, words: str, transactions: set[int]
+) -> None:
+    found = connection.execute("SELECT transaction_number FROM search WHERE search MATCH ?", (words,))
+    assert {row[0] for row in found} == transactions
+
+
+def test_the_sqlite_shell_reads_the_views(path: Path) -> None:
+    query = "SELECT outcome, message FROM failures"
+    command = ["sqlite3", "-readonly", "-json", str(path), query]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [{"outcome": "refused", "message": "Packages not found: nosuch"}]
+
+
+def test_sqlite_utils_reads_the_views(path: Path) -> None:
+    command = [sys.executable, "-m", "sqlite_utils", "rows", str(path), "requested"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (row,) = json.loads(done.stdout)
+    assert (row["change"], row["request"], row["transaction_number"]) == ("added", "strace", 2)
+
+
+def test_a_journal_of_the_first_schema_gets_the_views_over_what_it_holds(path: Path, draft: DraftMaker) -> None:
+    journal = Journal.open_for_append(path)
+    before = [record for _, record in journal.records()]
+    journal.close()
+    first = path.with_name("first.db")
+    _first_schema(first, before, path)
+    Journal.open(first).close()  # readable as it is
+    journal = Journal.open_for_append(first)
+    journal.append([draft(draft.uuid(), TransactionStarted("upgrade"))])
+    journal.close()
+    connection = sqlite3.connect(first)
+    assert connection.execute("SELECT count(*) FROM history").fetchone() == (4,)
+    found = connection.execute("SELECT transaction_number FROM search WHERE search MATCH 'nosuch'")
+    assert found.fetchall() == [(3,)]
+
+
+def _first_schema(path: Path, records: list[str], source: Path) -> None:
+    """A journal as the first version of layer made it, with these records."""
+    from sqlite_utils import Database
+
+    from journal import schema
+
+    connection = sqlite3.connect(path)
+    database = Database(connection)
+    for migration in (schema.m001_events, schema.m002_nodes, schema.m003_append_only, schema.m004_snapshots):
+        migration(database)
+    connection.executescript(
+        "CREATE TABLE _sqlite_migrations (migration_set TEXT, name TEXT, applied_at TEXT);"
+        "PRAGMA application_id = 0x4C617972; PRAGMA user_version = 1"
+    )
+    names = ("m001_events", "m002_nodes", "m003_append_only", "m004_snapshots")
+    connection.executemany(
+        "INSERT INTO _sqlite_migrations VALUES ('layer.journal', ?, '2026-11-23')", [(name,) for name in names]
+    )
+    connection.execute("ATTACH ? AS source", (str(source),))
+    connection.executemany("INSERT INTO events (record) VALUES (?)", [(record,) for record in records])
+    connection.execute("INSERT INTO nodes SELECT * FROM source.nodes")
+    connection.commit()
+    connection.close()
