@@ -12,6 +12,7 @@ import pty
 import re
 import struct
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -307,6 +308,29 @@ def test_colours_are_for_terminals_unless_they_are_asked_for(host: Host) -> None
     assert "\033[" not in host.ok("history").stdout
     assert "\033[" in on_terminal(host, "history")
     assert "\033[" not in on_terminal(host, "history", NO_COLOR="1").replace("\033[?", "")
+
+
+NOISE = """
+import os
+from layering import operations
+quiet = operations.upgrade
+def noisy(**given):
+    decide = quiet(**given)
+    def decide_aloud(work):
+        os.write(1, b"Bootloader updated\\n")  # as libostree and what it runs do, past Python
+        return decide(work)
+    return decide_aloud
+operations.upgrade = noisy
+from cli.main import main
+main()
+"""
+
+
+def test_what_a_library_prints_is_not_among_the_result(host: Host) -> None:
+    command = [sys.executable, "-c", NOISE, *host.command("upgrade", "--json")[1:]]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["outcome"] == "unchanged"
+    assert done.stderr == "Bootloader updated\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(host: Host) -> None:
