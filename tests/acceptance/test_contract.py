@@ -176,6 +176,7 @@ USAGE = (
     *(("rebase",), ("deploy",), ("rollback", "1", "--to", "now"), ("rollback", "--to", "some day"), ("pin",)),
     *(("cleanup",), ("cleanup", "--keep", "-1", "-b"), ("show", "some"), ("history", "--since", "some day")),
     *(("status", "--as-of", "some day"), ("search", " "), ("--color", "pink", "status")),
+    *(("pkg-add", "foo", ""), ("pkg-delete", ""), ("deploy", ""), ("rebase", ""), ("rebase", BRANCH, " ")),
 )
 
 
@@ -258,6 +259,27 @@ def test_history_and_show_have_the_keys_that_are_promised(host: Host) -> None:
     assert shown["events"]
     for event in shown["events"]:
         assert violations(event, EVENT) == []
+
+
+def test_diff_and_blame_have_the_keys_that_are_promised(host: Host) -> None:
+    document = host.json("diff", "1", "now")
+    assert violations(document, dict.fromkeys(("refspec", "base_commit"), list)) == []
+    assert {"from", "to"} <= set(document)
+    assert violations(document["requested"], dict.fromkeys(("added", "removed"), NAMES)) == []
+    kinds = dict.fromkeys(("added", "removed", "upgraded", "downgraded"), NAMES)
+    assert violations(document["packages"], kinds) == []
+    assert document["packages"]["added"] == [FOO, MINE]
+    blamed = host.json("blame")
+    assert [each["package"] for each in blamed] == [FOO, MINE]
+    keys = {
+        "package": TEXT,
+        "transaction": NUMBER,
+        "user": TEXT,
+        "requested": FLAG,
+        "required_by": NAMES,
+        "since": TEXT,
+    }
+    assert [violations(each, keys) for each in blamed] == [[], []]
 
 
 def test_a_dry_run_has_the_keys_of_a_transaction_and_null_where_only_one_has_something(host: Host) -> None:
