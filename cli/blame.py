@@ -14,7 +14,7 @@ from projections.errors import NoSuchPackage
 from projections.packages import name_arch
 
 
-@click.command("blame")
+@click.command("blame", short_help="Show which transaction brought each package.")
 @click.argument("packages", metavar="[PKG...]", nargs=-1)
 @click.option("--as-of", metavar="N|TIME", help="Of the state after transaction N, or at an instant.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -77,6 +77,18 @@ def newest_transaction(ctx: click.Context) -> int | None:
     return Journal.open(path).transactions if path.exists() else None
 
 
+def not_empty(ctx: click.Context, argument: click.Parameter, value: Any) -> Any:
+    """The words of an argument, for `callback=`.
+
+    Raises:
+        click.BadParameter: one is empty.
+    """
+    words = value if isinstance(value, tuple) else (value,)
+    if any(word is not None and not word.strip() for word in words):
+        raise click.BadParameter("it is empty.", ctx, argument)
+    return value
+
+
 def open_host(ctx: click.Context) -> Host:
     """The host that the command line names, with progress shown on a terminal."""
     from cli.progress import for_terminal

@@ -10,7 +10,7 @@ from cli import changing
 
 
 @click.command("deploy", short_help="Go to a certain version of the base.")
-@click.argument("revision")
+@click.argument("revision", callback=changing.not_empty)
 @changing.flags
 @click.pass_context
 def command(ctx: click.Context, /, revision: str, **given: Any) -> int:

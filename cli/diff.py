@@ -26,7 +26,7 @@ _INDEX = re.compile(r"deployment:(\d+)")
 _DEPLOYMENT = re.compile(r".+-[0-9a-f]{64}\.\d+")
 
 
-@click.command("diff")
+@click.command("diff", short_help="Show how two points of the history differ.")
 @click.argument("a")
 @click.argument("b", default="now")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,8 +9,9 @@ import msgspec
 
 from cli import rendering
 from cli.outcome import lines
+from layering.nevra import compare
+from projections.difference import difference
 from projections.host import names
-from projections.packages import name_arch
 from projections.transactions import Transaction, changes_of
 
 if TYPE_CHECKING:
@@ -66,17 +66,6 @@ def tell_available(result: Result, *, packages: bool) -> None:
 
 def _counts(result: Result) -> str:
     """How many packages of base and layer differ, as `rpm-ostree upgrade --check` tells it."""
-    changes = changes_of(result.changes)
-    come, gone = changes.get("base_added", ()), changes.get("base_removed", ())
-    replaced = {name_arch(each) for each in come} & {name_arch(each) for each in gone}
-    counts = {
-        "upgraded": len(changes.get("upgraded", ())) + len(replaced),
-        "downgraded": len(changes.get("downgraded", ())),
-        "removed": len(changes.get("removed", ())) + len(gone) - len(replaced),
-        "added": len(changes.get("added", ())) + len(come) - len(replaced),
-    }
-    return ", ".join(_told(counts)) or "no packages"
-
-
-def _told(counts: dict[str, int]) -> Iterator[str]:
-    return (f"{number} {what}" for what, number in counts.items() if number)
+    packages = difference("", result.before, "", result.state, compare).packages
+    kinds = ("upgraded", "downgraded", "removed", "added")
+    return ", ".join(f"{len(found)} {kind}" for kind in kinds if (found := getattr(packages, kind))) or "no packages"

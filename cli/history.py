@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,6 +59,13 @@ def _row(told: Transaction) -> tuple[str, ...]:
 
 
 def _altered(told: Transaction) -> str:
-    """How many packages came, went and changed: `+2 -1 ~3`."""
-    counts = (("+", told.added), ("-", told.removed), ("~", (*told.upgraded, *told.downgraded)))
+    """How many packages came, went and changed, of the layer and of the base: `+2 -1 ~3, base ~7`."""
+    replaced, come, gone = rendering.paired(told.base_added, told.base_removed)
+    layer = _counts(told.added, told.removed, (*told.upgraded, *told.downgraded))
+    base = _counts(come, gone, replaced)
+    return ", ".join(filter(None, (layer, base and f"base {base}")))
+
+
+def _counts(added: Sized, removed: Sized, changed: Sized) -> str:
+    counts = (("+", added), ("-", removed), ("~", changed))
     return " ".join(f"{sign}{len(packages)}" for sign, packages in counts if packages)

@@ -10,7 +10,7 @@ from cli import changing
 
 
 @click.command("pkg-add", short_help="Request packages and layer them on the base.")
-@click.argument("packages", metavar="PKG|CAPABILITY|FILE.rpm...", nargs=-1, required=True)
+@click.argument("packages", metavar="PKG|CAPABILITY|FILE.rpm...", nargs=-1, required=True, callback=changing.not_empty)
 @click.option("--uninstall", metavar="PKG", multiple=True, help="Take this request back in the same transaction.")
 @changing.flags
 @click.pass_context

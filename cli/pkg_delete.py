@@ -10,7 +10,7 @@ from cli import changing
 
 
 @click.command("pkg-delete", short_help="Take requests back.")
-@click.argument("packages", metavar="[PKG...]", nargs=-1)
+@click.argument("packages", metavar="[PKG...]", nargs=-1, callback=changing.not_empty)
 @click.option("--all", "everything", is_flag=True, help="Take all requests back.")
 @click.option("--install", metavar="PKG", multiple=True, help="Request this in the same transaction.")
 @changing.flags

@@ -10,8 +10,8 @@ from cli import changing
 
 
 @click.command("rebase", short_help="Follow another refspec.")
-@click.argument("refspec")
-@click.argument("revision", required=False)
+@click.argument("refspec", callback=changing.not_empty)
+@click.argument("revision", required=False, callback=changing.not_empty)
 @changing.flags
 @click.pass_context
 def command(ctx: click.Context, /, refspec: str, revision: str | None, **given: Any) -> int:

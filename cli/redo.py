@@ -9,7 +9,7 @@ import click
 from cli import changing, undo
 
 
-@click.command("redo")
+@click.command("redo", short_help="Do again what one transaction did.")
 @click.argument("transaction", metavar="N|last|last-1")
 @changing.preview
 @changing.flags

@@ -91,14 +91,25 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s'[: number != 1]}"
 
 
-def package_lines(added: Iterable[str], removed: Iterable[str]) -> Iterable[str]:
-    """How two sets of NEVRAs differ, a line each: `old -> new` for one of the same name and architecture."""
+def paired(added: Iterable[str], removed: Iterable[str]) -> tuple[list[tuple[str, str]], list[str], list[str]]:
+    """How two sets of NEVRAs differ: what replaces another of its name and architecture, what came, and what went."""
     gone = {name_arch(nevra): nevra for nevra in removed}
+    replaced, come = [], []
     for nevra in sorted(added):
         old = gone.pop(name_arch(nevra), None)
-        yield f"  {old} -> {nevra}" if old else f"  + {nevra}"
-    for nevra in sorted(gone.values()):
-        yield f"  - {nevra}"
+        if old:
+            replaced.append((old, nevra))
+        else:
+            come.append(nevra)
+    return replaced, come, sorted(gone.values())
+
+
+def package_lines(added: Iterable[str], removed: Iterable[str]) -> Iterable[str]:
+    """How two sets of NEVRAs differ, a line each: `old -> new` for one of the same name and architecture."""
+    replaced, come, gone = paired(added, removed)
+    yield from (f"  {old} -> {new}" for old, new in replaced)
+    yield from (f"  + {nevra}" for nevra in come)
+    yield from (f"  - {nevra}" for nevra in gone)
 
 
 OUTCOME_COLOURS = {

@@ -11,7 +11,7 @@ import click
 from cli import changing
 
 
-@click.command("replay")
+@click.command("replay", short_help="Bring this host to another host's state.")
 @click.argument("journal", metavar="JOURNAL", type=click.Path(path_type=Path))
 @click.option("--to", metavar="N|TIME", help="The state after that transaction of JOURNAL, or at that instant.")
 @changing.preview

@@ -11,14 +11,12 @@ from cli import changing, rendering
 
 
 @click.command("search", short_help="Look for packages in the repositories.")
-@click.argument("text")
+@click.argument("text", callback=changing.not_empty)
 @click.option("-C", "--cacheonly", is_flag=True, help="Use the metadata that is cached, however old; no network.")
 @click.option("--json", "as_json", is_flag=True, help="Print the packages as JSON.")
 @click.pass_context
 def command(ctx: click.Context, text: str, cacheonly: bool, as_json: bool) -> None:
     """Look for TEXT in the names and summaries of the repositories' packages, in whatever case."""
-    if not text.strip():
-        raise click.UsageError("Say what to look for.")
     with changing.open_host(ctx).repositories(cacheonly=cacheonly) as resolver:
         found = resolver.search(text)
         notes = resolver.notes

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from layering.host import Decide
 
 
-@click.command("undo")
+@click.command("undo", short_help="Take back what one transaction did.")
 @click.argument("transaction", metavar="N|last|last-1")
 @changing.preview
 @changing.flags

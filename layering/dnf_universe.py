@@ -52,6 +52,8 @@ class DnfUniverse:
         dnf_voice.silence()
         try:
             universe.cache_dir.mkdir(parents=True, exist_ok=True)
+            # Otherwise dnf takes its log that can't be opened for a broken rpmdb.
+            (universe.cache_dir / dnf.const.LOG_HAWKEY).open("a").close()
         except OSError as error:
             raise RepositoryError(
                 f"The metadata cache {universe.cache_dir} can't be written: {error.strerror or error}",

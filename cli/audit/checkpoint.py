@@ -12,7 +12,7 @@ from journal.notes import VerifierKey
 from journal.store import Journal
 
 
-@click.command("checkpoint")
+@click.command("checkpoint", short_help="Sign the head of the journal and print it.")
 @click.option("--witness", "witnesses", multiple=True, metavar="URL", help="Have this witness cosign it.")
 @given.witness_keys_option
 @click.option("--check", metavar="FILE", help="Check that the journal goes on from this checkpoint; `-` for stdin.")

@@ -15,7 +15,7 @@ from projections import points
 from projections.errors import BadPoint
 
 
-@click.command("prove")
+@click.command("prove", short_help="Prove that a transaction is in the journal.")
 @click.argument("transaction", metavar="[N|last|last-1]", required=False)
 @click.option("--event", type=int, metavar="POSITION", help="Prove one event instead.")
 @click.option("--from", "old", metavar="SIZE|FILE", help="Prove that the journal goes on from this size or checkpoint.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DIFFERENCE = 3
 
 
-@click.command("verify")
+@click.command("verify", short_help="Check the journal against itself and signed heads.")
 @given.key_option
 @click.option("--checkpoint", "checkpoints", multiple=True, metavar="FILE", help="A checkpoint that was kept earlier.")
 @click.option("--proof", metavar="FILE", help="Check this proof, without any journal; needs --key.")

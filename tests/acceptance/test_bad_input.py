@@ -270,6 +270,16 @@ def test_reading_needs_no_write_permission(host: Host) -> None:
         assert read_only(host, *command).returncode == 0
 
 
+def test_what_needs_metadata_names_the_cache_that_can_not_be_written(host: Host) -> None:
+    """Regression: dnf's log, which could not be opened, was told as a broken rpmdb."""
+    host.ok("pkg-add", "foo")
+    done = read_only(host, "search", "foo")
+    assert done.returncode == 1
+    assert (
+        f"The metadata cache {host.sysroot}/ostree/deploy/{STATEROOT}/var/cache/layer can't be written" in done.stderr
+    )
+
+
 # The lock
 
 

@@ -12,6 +12,7 @@ import pty
 import re
 import struct
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,9 @@ FLAGS: dict[str, Sequence[str]] = {
     "rebase": CHANGING,
     "deploy": CHANGING,
     "rollback": (*CHANGING, "--to"),
+    "undo": CHANGING,
+    "redo": CHANGING,
+    "replay": (*CHANGING, "--to"),
     "pin": CHANGING,
     "unpin": CHANGING,
     "cleanup": (
@@ -49,6 +53,8 @@ FLAGS: dict[str, Sequence[str]] = {
     "status": ("-v", "--verbose", "--as-of", "--json"),
     "history": (*("-n", "--since", "--until", "--package", "--user", "--verb", "--failed", "--reverse", "--json"),),
     "show": ("--json",),
+    "diff": ("--json",),
+    "blame": ("--json",),
     "sync": ("--json",),
     "search": ("-C", "--cacheonly", "--json"),
     "refresh-md": ("--json",),
@@ -100,7 +106,7 @@ def test_help_names_every_verb_with_its_aliases_on_a_line_of_its_own() -> None:
     rows = told.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     named = [name for row in rows for name in row.split("  ")[1].split(", ")]
     assert set(FLAGS) <= set(named)
-    assert [row for row in rows if len(row) > 80 or row.endswith("...") or row.startswith("   ")] == []
+    assert [row for row in rows if len(row) > 79 or row.endswith("...") or row.startswith("   ")] == []
 
 
 # Messages, exit codes, and which of the two streams they are on
@@ -170,6 +176,7 @@ USAGE = (
     *(("rebase",), ("deploy",), ("rollback", "1", "--to", "now"), ("rollback", "--to", "some day"), ("pin",)),
     *(("cleanup",), ("cleanup", "--keep", "-1", "-b"), ("show", "some"), ("history", "--since", "some day")),
     *(("status", "--as-of", "some day"), ("search", " "), ("--color", "pink", "status")),
+    *(("pkg-add", "foo", ""), ("pkg-delete", ""), ("deploy", ""), ("rebase", ""), ("rebase", BRANCH, " ")),
 )
 
 
@@ -254,6 +261,27 @@ def test_history_and_show_have_the_keys_that_are_promised(host: Host) -> None:
         assert violations(event, EVENT) == []
 
 
+def test_diff_and_blame_have_the_keys_that_are_promised(host: Host) -> None:
+    document = host.json("diff", "1", "now")
+    assert violations(document, dict.fromkeys(("refspec", "base_commit"), list)) == []
+    assert {"from", "to"} <= set(document)
+    assert violations(document["requested"], dict.fromkeys(("added", "removed"), NAMES)) == []
+    kinds = dict.fromkeys(("added", "removed", "upgraded", "downgraded"), NAMES)
+    assert violations(document["packages"], kinds) == []
+    assert document["packages"]["added"] == [FOO, MINE]
+    blamed = host.json("blame")
+    assert [each["package"] for each in blamed] == [FOO, MINE]
+    keys = {
+        "package": TEXT,
+        "transaction": NUMBER,
+        "user": TEXT,
+        "requested": FLAG,
+        "required_by": NAMES,
+        "since": TEXT,
+    }
+    assert [violations(each, keys) for each in blamed] == [[], []]
+
+
 def test_a_dry_run_has_the_keys_of_a_transaction_and_null_where_only_one_has_something(host: Host) -> None:
     recorded = set(host.json("show", "2"))
     for arguments in (("pkg-add", "-n", "bar"), ("pkg-delete", "-n", "foo"), ("upgrade", "--unchanged-exit-77", "-n")):
@@ -307,6 +335,29 @@ def test_colours_are_for_terminals_unless_they_are_asked_for(host: Host) -> None
     assert "\033[" not in host.ok("history").stdout
     assert "\033[" in on_terminal(host, "history")
     assert "\033[" not in on_terminal(host, "history", NO_COLOR="1").replace("\033[?", "")
+
+
+NOISE = """
+import os
+from layering import operations
+quiet = operations.upgrade
+def noisy(**given):
+    decide = quiet(**given)
+    def decide_aloud(work):
+        os.write(1, b"Bootloader updated\\n")  # as libostree and what it runs do, past Python
+        return decide(work)
+    return decide_aloud
+operations.upgrade = noisy
+from cli.main import main
+main()
+"""
+
+
+def test_what_a_library_prints_is_not_among_the_result(host: Host) -> None:
+    command = [sys.executable, "-c", NOISE, *host.command("upgrade", "--json")[1:]]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["outcome"] == "unchanged"
+    assert done.stderr == "Bootloader updated\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(host: Host) -> None:
