@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from cli import rendering
+from cli.documents import Rehearsed
 from cli.outcome import lines
 from layering.nevra import compare
 from projections.difference import difference
 from projections.host import names
-from projections.transactions import Transaction, changes_of
+from projections.transactions import changes_of
 
 if TYPE_CHECKING:
     from journal.events import Context
@@ -20,17 +20,13 @@ if TYPE_CHECKING:
     from layering.transaction import Invocation
 
 
-def document(context: Context, invocation: Invocation, result: Result) -> dict[str, Any]:
-    """A dry run with the keys that `layer show --json` has for a transaction; null what only a transaction has."""
+def document(context: Context, invocation: Invocation, result: Result) -> Rehearsed:
+    """A dry run as `--json` prints it."""
     state = result.state
-    foreseen = Transaction(
-        transaction=0,
-        uuid="",
+    return Rehearsed(
         verb=invocation.verb,
         arguments=invocation.arguments,
-        outcome="",
         recovered=False,
-        started_at="",
         finished_at=None,
         actor=context.actor,
         command_line=context.command_line,
@@ -43,8 +39,6 @@ def document(context: Context, invocation: Invocation, result: Result) -> dict[s
         note=None if result.changes else result.message,
         **changes_of(result.changes),
     )
-    nobodys = dict.fromkeys(("transaction", "uuid", "outcome", "started_at"))
-    return {**msgspec.structs.asdict(foreseen), **nobodys, "events": [], "dry_run": True}
 
 
 def tell_available(result: Result, *, packages: bool) -> None:

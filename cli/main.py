@@ -92,8 +92,9 @@ class Commands(click.Group):
         except LayerError as error:
             if ctx.parent is None and ctx.meta.get(JSON) and error.transaction is None:
                 from cli import rendering
+                from cli.documents import Error, Failed
 
-                rendering.print_json({"error": {"kind": error.id, "message": error.message, "hint": error.hint}})
+                rendering.print_json(Failed(Error(error.id, error.message, error.hint)))
             raise
         except BrokenPipeError:  # before click, which makes it an exit with 1
             return _reader_is_gone()

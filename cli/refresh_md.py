@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime
 
 import click
 
 from cli import changing, rendering
+from cli.documents import RepositoryMetadata
 
 
 @click.command("refresh-md", short_help="Fetch the repositories' metadata anew.")
@@ -22,8 +22,7 @@ def command(ctx: click.Context, force: bool, as_json: bool) -> None:
     for note in notes:
         click.echo(f"Note: {note}", err=True)
     if as_json:
-        documents = [dataclasses.asdict(each) for each in found]
-        rendering.print_json([{**each, "generated": _instant(each["generated"])} for each in documents])
+        rendering.print_json([RepositoryMetadata(each.id, _instant(each.generated), each.packages) for each in found])
         return
     if not found:
         click.echo("No package repositories are enabled.", err=True)

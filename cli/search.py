@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import groupby
 
 import click
@@ -23,7 +22,7 @@ def command(ctx: click.Context, text: str, cacheonly: bool, as_json: bool) -> No
     for note in notes:
         click.echo(f"Note: {note}", err=True)
     if as_json:
-        rendering.print_json([dataclasses.asdict(each) for each in found])
+        rendering.print_json(found)
         return
     if not found:
         click.echo("No matches found.", err=True)

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from cli import rendering
+from cli.documents import Shown, ShownEvent
 from cli.reading import open_journal
 from projections import points
 from projections.errors import BadPoint
@@ -34,23 +35,21 @@ def command(ctx: click.Context, transaction: str, as_json: bool) -> None:
         rendering.print_lines(_lines(journal, number))
 
 
-def document(journal: Journal, number: int) -> dict[str, Any]:
+def document(journal: Journal, number: int) -> Shown:
     """The transaction as `layer show --json` prints it."""
     events = points.events_of(journal, number)
-    return {
-        **msgspec.structs.asdict(tell(events)),
-        "events": [
-            {
-                "position": event.position,
-                "event_id": event.event_id,
-                "type": event.type,
-                "version": event.version,
-                "recorded_at": event.recorded_at,
-                "payload": payload_of(event.payload),
-            }
-            for event in events
-        ],
-    }
+    shown = tuple(
+        ShownEvent(
+            position=event.position,
+            event_id=event.event_id,
+            type=event.type,
+            version=event.version,
+            recorded_at=event.recorded_at,
+            payload=payload_of(event.payload),
+        )
+        for event in events
+    )
+    return Shown(**msgspec.structs.asdict(tell(events)), events=shown)
 
 
 def payload_of(payload: object) -> object:

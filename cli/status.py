@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import rendering
+from cli.documents import Deployment, JournalHead, Status
 from cli.main import Globals
 from journal.store import Journal
 from layering import stateroot
@@ -38,7 +39,7 @@ def command(ctx: click.Context, verbose: bool, as_of: str | None, as_json: bool)
         rendering.print_lines(_lines(document, verbose, journal))
 
 
-def _now(sysroot_path: Path, osname: str, path: Path) -> dict[str, Any]:
+def _now(sysroot_path: Path, osname: str, path: Path) -> Status:
     from layering import sync
     from layering.sysroot import Sysroot
 
@@ -59,7 +60,7 @@ def _now(sysroot_path: Path, osname: str, path: Path) -> dict[str, Any]:
                 base_timestamp=_timestamp(sysroot, state.base_commit),
             )
         )
-    return {"stateroot": osname, "deployments": deployments, "journal": _journal(path, journal)}
+    return Status(osname, tuple(deployments), _journal(path, journal))
 
 
 def _timestamp(sysroot: Sysroot, base_commit: str | None) -> str | None:
@@ -74,7 +75,7 @@ def _timestamp(sysroot: Sysroot, base_commit: str | None) -> str | None:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _at_point(osname: str, path: Path, as_of: str) -> dict[str, Any]:
+def _at_point(osname: str, path: Path, as_of: str) -> Status:
     """As of then there is one deployment to tell of: the head, as the events lead to it."""
     from projections import points
 
@@ -84,77 +85,65 @@ def _at_point(osname: str, path: Path, as_of: str) -> dict[str, Any]:
     entries = []
     if state:
         head = {"id": state.deployment, "commit": state.commit, "transaction": state.transaction}
-        entries.append(_entry(state, booted=False, staged=False, pinned=False, **head))
-    return {"stateroot": osname, "deployments": entries, "journal": _journal(path, journal, position)}
+        entries.append(_entry(state, booted=False, staged=False, pinned=False, base_timestamp=None, **head))
+    return Status(osname, tuple(entries), _journal(path, journal, position))
 
 
-def _entry(state: HostState, **found: Any) -> dict[str, Any]:
-    return {
-        "id": found["id"],
-        "commit": found["commit"],
-        "base_commit": state.base_commit,
-        "refspec": state.refspec,
-        "version": state.version,
-        "booted": found["booted"],
-        "staged": found["staged"],
-        "pinned": found["pinned"],
-        "requested": names(request for request in state.requested if not request.sha256),
-        "requested_local": names(request for request in state.requested if request.sha256),
-        "absorbed": names(state.absorbed),
-        "layered": sorted(package.nevra for package in state.packages),
-        "transaction": found["transaction"],
-        "pinned_base": state.pinned_base,
-        "base_timestamp": found.get("base_timestamp"),
-    }
+def _entry(state: HostState, **found: Any) -> Deployment:
+    return Deployment(
+        base_commit=state.base_commit,
+        refspec=state.refspec,
+        version=state.version,
+        requested=names(request for request in state.requested if not request.sha256),
+        requested_local=names(request for request in state.requested if request.sha256),
+        absorbed=names(state.absorbed),
+        layered=tuple(sorted(package.nevra for package in state.packages)),
+        pinned_base=state.pinned_base,
+        **found,
+    )
 
 
-def _journal(path: Path, journal: Journal | None, position: int | None = None) -> dict[str, Any]:
+def _journal(path: Path, journal: Journal | None, position: int | None = None) -> JournalHead:
     if journal is None:
         from journal.merkle import EMPTY_ROOT
 
-        return {"path": str(path), "events": 0, "transactions": 0, "root_hash": EMPTY_ROOT.hex()}
+        return JournalHead(str(path), 0, 0, EMPTY_ROOT.hex())
     position = journal.position if position is None else position
-    return {
-        "path": str(path),
-        "events": position,
-        "transactions": journal.transactions_by(position),
-        "root_hash": journal.root_hash_at(position).hex(),
-    }
+    return JournalHead(str(path), position, journal.transactions_by(position), journal.root_hash_at(position).hex())
 
 
-def _lines(document: dict[str, Any], verbose: bool, journal: Journal | None) -> Iterator[str]:
-    yield click.style(f"Stateroot: {document['stateroot']}", bold=True)
+def _lines(document: Status, verbose: bool, journal: Journal | None) -> Iterator[str]:
+    yield click.style(f"Stateroot: {document.stateroot}", bold=True)
     yield "Deployments:"
-    for entry in document["deployments"]:
-        mark = "●" if entry["booted"] else " "
-        marks = "".join(f" ({name})" for name in ("staged", "pinned") if entry[name])
-        yield click.style(f"{mark} {entry['refspec']}{marks}", bold=entry["booted"])
+    for entry in document.deployments:
+        mark = "●" if entry.booted else " "
+        marks = "".join(f" ({name})" for name in ("staged", "pinned") if getattr(entry, name))
+        yield click.style(f"{mark} {entry.refspec}{marks}", bold=entry.booted)
         yield from rendering.fields(_facts(entry, verbose, journal), "    ")
-    if not document["deployments"]:
+    if not document.deployments:
         yield "  none"
-    told = document["journal"]
-    counts = (rendering.count(told[each], each.removesuffix("s")) for each in ("transactions", "events"))
-    yield f"Journal: {', '.join(counts)}"
+    told = document.journal
+    yield (f"Journal: {rendering.count(told.transactions, 'transaction')}, {rendering.count(told.events, 'event')}")
     if verbose:
-        yield f"  {told['path']}"
-        yield f"  root hash {told['root_hash']}"
+        yield f"  {told.path}"
+        yield f"  root hash {told.root_hash}"
 
 
-def _facts(entry: dict[str, Any], verbose: bool, journal: Journal | None) -> list[tuple[str, str | None]]:
+def _facts(entry: Deployment, verbose: bool, journal: Journal | None) -> list[tuple[str, str | None]]:
     digits = None if verbose else rendering.SHORT
-    layered = entry["commit"] != entry["base_commit"]
-    made = f"({rendering.local_time(entry['base_timestamp'])})" if entry["base_timestamp"] else ""
+    layered = entry.commit if entry.commit != entry.base_commit else None
+    made = f"({rendering.local_time(entry.base_timestamp)})" if entry.base_timestamp else ""
     return [
-        ("Version", " ".join(filter(None, (entry["version"], made)))),
-        ("BaseCommit" if layered else "Commit", (entry["base_commit"] or "")[:digits]),
-        ("LayeredCommit", entry["commit"][:digits] if layered else None),
-        ("PinnedBase", "until the next upgrade" if entry["pinned_base"] else None),
-        ("Requested", rendering.joined(entry["requested"])),
-        ("LocalPackages", rendering.joined(entry["requested_local"])),
-        ("Absorbed", rendering.joined(entry["absorbed"])),
-        ("Layered", rendering.joined(entry["layered"])),
-        ("Transaction", _transaction(entry["transaction"], journal)),
-        ("Deployment", entry["id"] if verbose else None),
+        ("Version", " ".join(filter(None, (entry.version, made)))),
+        ("BaseCommit" if layered else "Commit", (entry.base_commit or "")[:digits]),
+        ("LayeredCommit", layered and layered[:digits]),
+        ("PinnedBase", "until the next upgrade" if entry.pinned_base else None),
+        ("Requested", rendering.joined(entry.requested)),
+        ("LocalPackages", rendering.joined(entry.requested_local)),
+        ("Absorbed", rendering.joined(entry.absorbed)),
+        ("Layered", rendering.joined(entry.layered)),
+        ("Transaction", _transaction(entry.transaction, journal)),
+        ("Deployment", entry.id if verbose else None),
     ]
 
 

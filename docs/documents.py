@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from cli.documents import Failed, ProvedRecord, Rehearsed, RepositoryMetadata, Shown, Status
+from layering.resolver import Match
+from layering.verification import Report
 from projections.blame import Blamed
 from projections.difference import Difference
 from projections.transactions import Transaction
 
 DOCUMENTS: dict[str, tuple[Any, str]] = {
+    "status": (Status, "layer status --json: the deployments, now or as of a point of the history"),
     "history": (list[Transaction], "layer history --json: the transactions, newest first"),
+    "show": (Shown, "layer show --json, and any changing verb's: a transaction and its events"),
+    "dry-run": (Rehearsed, "a changing verb's --dry-run --json: what would come of it"),
+    "sync": (list[Transaction], "layer sync --json: the transactions that were recorded"),
     "diff": (Difference, "layer diff --json: how two states of the host differ"),
     "blame": (list[Blamed], "layer blame --json: which transaction brought each layered package, and why it is there"),
+    "search": (list[Match], "layer search --json: packages of the repositories"),
+    "refresh-md": (list[RepositoryMetadata], "layer refresh-md --json: the repositories' metadata"),
+    "audit-verify": (Report, "layer audit verify --json: what was checked, and what was found"),
+    "audit-prove": (list[ProvedRecord], "layer audit prove --json: records and their proofs"),
+    "error": (Failed, "any --json, where the verb fails before it is a transaction"),
 }

@@ -8,6 +8,7 @@ import click
 
 from cli import rendering
 from cli.audit import given
+from cli.documents import ProvedRecord
 from cli.reading import open_journal
 from journal import heads
 from journal.reader import Reader
@@ -58,9 +59,7 @@ def command(
             (output / f"{position}.tlog-proof").write_text(str(proof), encoding="utf-8")
             click.echo(str(output / f"{position}.tlog-proof"))
     elif as_json:
-        rendering.print_json(
-            [{"position": position, "record": record, "proof": str(proof)} for proof, (position, record) in proved]
-        )
+        rendering.print_json([ProvedRecord(position, record, str(proof)) for proof, (position, record) in proved])
     else:
         for proof, _ in proved:
             click.echo(str(proof), nl=False)
