@@ -185,9 +185,7 @@ class PackageCache:
         _, variant = self._repo.load_variant(OSTree.ObjectType.COMMIT, package.commit)
         metadata = GLib.VariantDict.new(variant.get_child_value(0))
         metadata.insert_value("layer.policy", GLib.Variant("s", policy))
-        _, commit = self._repo.write_commit_with_time(
-            package.commit, package.nevra, "", metadata.end(), root, package.build_time
-        )
+        commit = self._commit(package.commit, package.nevra, metadata.end(), root, package.build_time)
         self._repo.transaction_set_ref(None, package.ref, commit)
         return CachedPackage(package.package, commit, self._repo)
 
@@ -205,6 +203,19 @@ class PackageCache:
         for ref in set(refs) - kept:
             self._repo.set_ref_immediate(None, ref, None, None)
         return self._prune()
+
+    def _commit(
+        self, parent: str | None, subject: str, metadata: GLib.Variant, root: OSTree.RepoFile, time: int
+    ) -> str:
+        """Write a commit; a damaged one under its checksum, which libostree would leave alone, makes room."""
+        repo = self._repo
+        _, commit = repo.write_commit_with_time(parent, subject, "", metadata, root, time)
+        try:
+            repo.fsck_object(OSTree.ObjectType.COMMIT, commit)
+        except GLib.Error:
+            repo.delete_object(OSTree.ObjectType.COMMIT, commit)
+            repo.write_commit_with_time(parent, subject, "", metadata, root, time)
+        return str(commit)
 
     def _prune(self) -> tuple[int, int]:
         """How many objects and bytes went with what no branch holds any more."""
@@ -232,7 +243,7 @@ class PackageCache:
             root, attributes = import_payload(repo, read, labels)
             variant = commit_metadata(read, package, attributes, labels)
             build_time = read.header[rpm.RPMTAG_BUILDTIME] or 0
-            _, commit = repo.write_commit_with_time(None, read.nevra, "", variant, root, build_time)
+            commit = self._commit(None, read.nevra, variant, root, build_time)
             ref = f"{REF_PREFIX}/{branch_of(read.nevra)}/{read.sha256}"
             repo.transaction_set_ref(None, ref, commit)
             repo.commit_transaction()

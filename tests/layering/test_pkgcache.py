@@ -12,6 +12,7 @@ from journal.events import Package
 from layering.cached_package import CachedPackage, branch_of
 from layering.errors import ChecksumMismatch, ImportRefused
 from layering.objects import CacheBroken
+from layering.policy import read_policy
 from layering.rpmfile import nevra_of
 from tests.acceptance.rpms import File, Files, build_rpm, corrupt, nevra, sha256
 from tests.layering.bases import Ground, OSTree
@@ -137,10 +138,29 @@ def test_a_half_made_cache_is_made_anew(ground: Ground) -> None:
     assert ground.package("foo", {}).nevra == FOO
 
 
-def test_a_damaged_commit_is_not_found(ground: Ground) -> None:
+@pytest.mark.parametrize("length", [0, 1, 30])
+def test_a_damaged_commit_is_not_found_and_is_healed_by_importing_again(ground: Ground, length: int) -> None:
     package = ground.package("foo", {"/usr/bin/foo": "x\n"})
-    os.truncate(object_path(ground, package.commit, "commit"), 30)
+    os.truncate(object_path(ground, package.commit, "commit"), length)
     assert ground.cache.find(package.package) is None
+    assert ground.package("foo", {"/usr/bin/foo": "x\n"}) == package
+    assert ground.cache.find(package.package) == package
+    ground.fsck()
+
+
+@pytest.mark.parametrize("length", [0, 1, 30])
+def test_whatever_directory_is_damaged_it_is_noticed(ground: Ground, length: int) -> None:
+    base = ground.base()
+    files: Files = {"/usr/share/foo": File(directory=True, mode=0o711), "/usr/share/foo/data": "the data\n"}
+    package = ground.package("foo", files)
+    for path in sorted(ground.cache.path.glob("objects/??/*.dir*")):
+        if (ground.path / path.relative_to(ground.cache.path)).exists():
+            continue  # the base has it, and so it is not missed
+        os.truncate(path, length)
+        read_policy(ground.repo, base, [package])  # what looks into packages before they are laid
+        with pytest.raises(CacheBroken, match=FOO):
+            ground.grafted(base, [package])
+        assert ground.package("foo", files) == package
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "altered"])
