@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from bench import layer_cost, pkg_add, scripts
+from bench import importing, layer_cost, pkg_add, scripts
+
+MEASUREMENTS = (
+    ("importing", importing.main),
+    ("the layered commit", layer_cost.main),
+    ("layer pkg-add", pkg_add.main),
+    ("a package with scripts", scripts.main),
+)
 
 if __name__ == "__main__":
-    for title, measure in (
-        ("the layered commit", layer_cost.main),
-        ("layer pkg-add", pkg_add.main),
-        ("a package with scripts", scripts.main),
-    ):
+    for title, measure in MEASUREMENTS:
         print(f"## {title}", flush=True)
         sys.argv = [title]
         measure()

@@ -19,9 +19,12 @@ CHUNK = 1 << 20
 
 
 def find_path(repo: OSTree.Repo, commit: str, path: str) -> OSTree.RepoFile | None:
-    """What the path (relative to the root) leads to in the commit, None for nothing or a circle of links."""
-    _, root, _ = repo.read_commit(commit)
-    return find_below(root, path)
+    """What the path (relative to the root) leads to in the commit, None for nothing or a circle of links.
+
+    Raises:
+        GLib.Error: the commit, or a directory on the way, is missing or damaged.
+    """
+    return find_below(_root(repo, commit), path)
 
 
 def find_below(root: OSTree.RepoFile, path: str) -> OSTree.RepoFile | None:
@@ -36,6 +39,7 @@ def find_below(root: OSTree.RepoFile, path: str) -> OSTree.RepoFile | None:
         if name == "..":
             here = here.get_parent() or root
             continue
+        _check(here)
         child = here.get_child(name)
         info = file_info(child)
         if info is None:
@@ -53,6 +57,27 @@ def find_below(root: OSTree.RepoFile, path: str) -> OSTree.RepoFile | None:
     return here
 
 
+def _root(repo: OSTree.Repo, commit: str) -> OSTree.RepoFile:
+    """The root directory. Checked before it is read: libostree crashes on a damaged object."""
+    repo.fsck_object(OSTree.ObjectType.COMMIT, commit)
+    _, variant, _ = repo.load_commit(commit)
+    contents, metadata = (bytes(variant.get_child_value(index).unpack()).hex() for index in (6, 7))
+    repo.fsck_object(OSTree.ObjectType.DIR_TREE, contents)
+    repo.fsck_object(OSTree.ObjectType.DIR_META, metadata)
+    _, root, _ = repo.read_commit(commit)
+    return root
+
+
+def _check(directory: OSTree.RepoFile) -> None:
+    repo = directory.get_repo()
+    for kind, checksum in (
+        (OSTree.ObjectType.DIR_TREE, directory.tree_get_contents_checksum()),
+        (OSTree.ObjectType.DIR_META, directory.tree_get_metadata_checksum()),
+    ):
+        if checksum is not None:  # else it is a file
+            repo.fsck_object(kind, checksum)
+
+
 def read_text(repo: OSTree.Repo, commit: str, path: str) -> str | None:
     """The text of a small file in the commit, None where there is no such file."""
     data = read_bytes(repo, commit, path)
@@ -61,8 +86,7 @@ def read_text(repo: OSTree.Repo, commit: str, path: str) -> str | None:
 
 def read_bytes(repo: OSTree.Repo, commit: str, path: str) -> bytes | None:
     """The content of a small file in the commit, None where there is no such file."""
-    _, root, _ = repo.read_commit(commit)
-    return bytes_below(root, path)
+    return bytes_below(_root(repo, commit), path)
 
 
 def bytes_below(root: OSTree.RepoFile, path: str) -> bytes | None:

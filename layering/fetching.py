@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 
 from journal.events import Package
 from layering.cached_package import CachedPackage
@@ -29,12 +30,12 @@ def fetch(work: Work, decision: Decision) -> list[CachedPackage]:
         commit = decision.target.base_commit or ""
         files = work.resolver(work.repo, commit).download(missing, work.progress)
         work.progress.step("Importing packages", len(files))
-        labels = Labels(work.policy(commit))
-        for package, path in files.items():
-            found[_same(missing, package)] = work.cache.import_rpm(path, package, labels)
-            if path.is_relative_to(work.metadata_cache):
-                path.unlink()  # all of it is in the package cache now
-            work.progress.advance(1)
+        with closing(work.cache.import_rpms(files, Labels(work.policy(commit)))) as imported:
+            for package, cached in imported:
+                found[_same(missing, package)] = cached
+                if files[package].is_relative_to(work.metadata_cache):
+                    files[package].unlink()  # all of it is in the package cache now
+                work.progress.advance(1)
     everything = [cached for cached in found.values() if cached]
     if work.scripts == "refuse":
         _refuse_scripts(everything)

@@ -7,6 +7,7 @@ The package cache may be deleted at any time. What is held is the cached commit 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import gi
@@ -73,21 +74,21 @@ class LocalRpms:
             ImportRefused: one can't be layered. LayeringError: it can't be written.
         """
         held = self._sysroot.refs()
-        for request in requests:
-            if request.sha256 is None or f"{KEPT}{request.sha256}" in held:
-                continue
-            package = Package(request.spec, request.sha256, LOCAL)
-            file = self.file(package)
-            cached = self._cache.find(package) or (self._cache.import_rpm(file.path, package) if file else None)
-            if cached:
-                self._copy(cached, request.sha256)
+        local = (each for each in requests if each.sha256 is not None and f"{KEPT}{each.sha256}" not in held)
+        packages = [Package(each.spec, each.sha256, LOCAL) for each in local]
+        files = {each: file.path for each in packages if not self._cache.find(each) and (file := self.file(each))}
+        with closing(self._cache.import_rpms(files)) as done:
+            imported = dict(done)
+        for package in packages:
+            if cached := imported.get(package) or self._cache.find(package):
+                self._copy(cached)
 
-    def _copy(self, cached: CachedPackage, sha256: str) -> None:
+    def _copy(self, cached: CachedPackage) -> None:
         try:
             copy_commit(self._cache.path, self._sysroot.repo, cached.commit)
         except GLib.Error as error:
             raise LayeringError(f"{cached.nevra} can't be held in the repository: {error.message}") from error
-        self._sysroot.hold({f"{KEPT}{sha256}": cached.commit})
+        self._sysroot.hold({f"{KEPT}{cached.package.sha256}": cached.commit})
 
 
 def is_held(ref: str, packages: Iterable[Package]) -> bool:

@@ -8,8 +8,8 @@ For the same reason nothing here is synced to disk: laying checks every object, 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -24,11 +24,16 @@ from journal.events import Package  # noqa: E402
 from layering.cached_package import REF_PREFIX, CachedPackage, branch_of, commit_metadata, load_package  # noqa: E402
 from layering.errors import ChecksumMismatch, LayeringError  # noqa: E402
 from layering.labels import UNLABELLED, Labels  # noqa: E402
+from layering.parallel import processors, spread  # noqa: E402
 from layering.payload import import_payload  # noqa: E402
 from layering.rpmfile import RpmFile, read_rpm  # noqa: E402
 
 KEPT = 3
 """How many commits of a package are kept, each labelled with another SELinux policy."""
+
+_EACH = 128 << 10
+_ENOUGH = 2 << 20
+"""Bytes of RPMs, each counted so much larger than it is, from which on to import several at a time."""
 
 _DIRECTORY = Path("ostree/repo/extensions/layer/pkgcache")
 
@@ -86,6 +91,35 @@ class PackageCache:
         except (GLib.Error, OSError) as error:
             reason = error.message if isinstance(error, GLib.Error) else error
             raise LayeringError(f"{read.nevra} could not be imported into the package cache: {reason}") from error
+
+    def import_rpms(
+        self, files: Mapping[Package, Path], labels: Labels = UNLABELLED, processes: int | None = None
+    ) -> Generator[tuple[Package, CachedPackage], None, None]:
+        """Import RPMs as `import_rpm` does, several at a time; each is given as soon as it is there, by its key.
+
+        What was imported before one failed stays. To be closed when it is left early, see `parallel.spread`.
+
+        Args:
+            processes: how many; by default what the machine has, if there is enough to do.
+        """
+        if not files:
+            return
+        # The largest first: none is left over at the end that the others would wait for.
+        sizes = {package: path.stat().st_size for package, path in files.items()}
+        packages = sorted(files, key=lambda package: (-sizes[package], package))
+        if processes is None:
+            processes = processors() if _is_worth_forks(sizes.values()) else 1
+        _ = self._repo  # made before anyone imports into it
+        forked = PackageCache(self.path)  # which no process has opened yet: each opens its own
+
+        def one(number: int) -> tuple[Package, str]:
+            package = packages[number]
+            cached = forked.import_rpm(files[package], package, labels)
+            return cached.package, cached.commit
+
+        with closing(spread(one, len(packages), processes)) as done:
+            for number, (package, commit) in done:
+                yield packages[number], CachedPackage(package, commit, self._repo)
 
     def take_in(self, repo: OSTree.Repo, commit: str, package: Package) -> None:
         """Have a package again whose commit another repository holds.
@@ -151,9 +185,7 @@ class PackageCache:
         _, variant = self._repo.load_variant(OSTree.ObjectType.COMMIT, package.commit)
         metadata = GLib.VariantDict.new(variant.get_child_value(0))
         metadata.insert_value("layer.policy", GLib.Variant("s", policy))
-        _, commit = self._repo.write_commit_with_time(
-            package.commit, package.nevra, "", metadata.end(), root, package.build_time
-        )
+        commit = self._commit(package.commit, package.nevra, metadata.end(), root, package.build_time)
         self._repo.transaction_set_ref(None, package.ref, commit)
         return CachedPackage(package.package, commit, self._repo)
 
@@ -171,6 +203,19 @@ class PackageCache:
         for ref in set(refs) - kept:
             self._repo.set_ref_immediate(None, ref, None, None)
         return self._prune()
+
+    def _commit(
+        self, parent: str | None, subject: str, metadata: GLib.Variant, root: OSTree.RepoFile, time: int
+    ) -> str:
+        """Write a commit; a damaged one under its checksum, which libostree would leave alone, makes room."""
+        repo = self._repo
+        _, commit = repo.write_commit_with_time(parent, subject, "", metadata, root, time)
+        try:
+            repo.fsck_object(OSTree.ObjectType.COMMIT, commit)
+        except GLib.Error:
+            repo.delete_object(OSTree.ObjectType.COMMIT, commit)
+            repo.write_commit_with_time(parent, subject, "", metadata, root, time)
+        return str(commit)
 
     def _prune(self) -> tuple[int, int]:
         """How many objects and bytes went with what no branch holds any more."""
@@ -198,7 +243,7 @@ class PackageCache:
             root, attributes = import_payload(repo, read, labels)
             variant = commit_metadata(read, package, attributes, labels)
             build_time = read.header[rpm.RPMTAG_BUILDTIME] or 0
-            _, commit = repo.write_commit_with_time(None, read.nevra, "", variant, root, build_time)
+            commit = self._commit(None, read.nevra, variant, root, build_time)
             ref = f"{REF_PREFIX}/{branch_of(read.nevra)}/{read.sha256}"
             repo.transaction_set_ref(None, ref, commit)
             repo.commit_transaction()
@@ -206,3 +251,8 @@ class PackageCache:
             repo.abort_transaction()
             raise
         return CachedPackage(package, commit, repo)
+
+
+def _is_worth_forks(sizes: Collection[int]) -> bool:
+    """Whether importing files of these sizes in bytes takes longer than forking; measured in bench/importing.py."""
+    return len(sizes) > 1 and sum(size + _EACH for size in sizes) >= _ENOUGH

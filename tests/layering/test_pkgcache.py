@@ -10,10 +10,11 @@ import pytest
 
 from journal.events import Package
 from layering.cached_package import CachedPackage, branch_of
-from layering.errors import ChecksumMismatch
+from layering.errors import ChecksumMismatch, ImportRefused
 from layering.objects import CacheBroken
+from layering.policy import read_policy
 from layering.rpmfile import nevra_of
-from tests.acceptance.rpms import File, Files, build_rpm, sha256
+from tests.acceptance.rpms import File, Files, build_rpm, corrupt, nevra, sha256
 from tests.layering.bases import Ground, OSTree
 
 FOO = "foo-1.0-1.noarch"
@@ -75,6 +76,7 @@ def test_looking_makes_no_cache(ground: Ground) -> None:
     assert ground.cache.find(Package(FOO, "0" * 64)) is None
     assert ground.cache.packages() == []
     assert ground.cache.retain([]) == (0, 0)
+    assert list(ground.cache.import_rpms({})) == []
     assert not ground.cache.path.exists()
 
 
@@ -87,6 +89,40 @@ def test_a_package_is_unpacked_once(ground: Ground, monkeypatch: pytest.MonkeyPa
     first = ground.package("foo", {"/usr/bin/foo": "x\n"})
     monkeypatch.setattr("layering.pkgcache.import_payload", None)
     assert ground.package("foo", {"/usr/bin/foo": "x\n"}) == first
+
+
+def test_packages_imported_side_by_side_are_those_imported_one_by_one(tmp_path: Path) -> None:
+    names = [f"p{number}" for number in range(9)]
+    paths = [build_rpm(tmp_path, name, files={f"/usr/bin/{name}": name, "/usr/share/all": "x"}) for name in names]
+    files = {Package(nevra(path), sha256(path), "updates"): path for path in paths}
+    found = []
+    for processes in (1, 3):
+        ground = Ground(tmp_path / str(processes))
+        imported = dict(ground.cache.import_rpms(files, processes=processes))
+        assert {wanted: cached.package for wanted, cached in imported.items()} == {each: each for each in files}
+        assert all(ground.cache.find(package) == cached for package, cached in imported.items())
+        found.append({package: cached.commit for package, cached in imported.items()})
+        assert ground.grafted(ground.base(), imported.values())
+        ground.fsck()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_was_imported_before_another_failed_stays(ground: Ground, processes: int) -> None:
+    """The largest comes first, so the damaged one is the third."""
+    paths = [
+        build_rpm(ground.directory, f"p{n}", files={"/usr/share/f": os.urandom(50_000 - n * 9_000)}) for n in range(5)
+    ]
+    corrupt(paths[2])
+    files = {Package(nevra(path)): path for path in paths}
+    with pytest.raises(ImportRefused, match=f"{paths[2]} is damaged"):
+        dict(ground.cache.import_rpms(files, processes=processes))
+    kept = {each.nevra for each in ground.cache.packages()}
+    assert kept >= {"p0-1.0-1.noarch", "p1-1.0-1.noarch"}
+    assert "p2-1.0-1.noarch" not in kept
+    paths[2].unlink()
+    again = build_rpm(ground.directory, "p2", files={"/usr/f": "x"})
+    assert len(dict(ground.cache.import_rpms({**files, Package(nevra(again)): again}, processes=processes))) == 5
 
 
 def test_deleting_the_cache_loses_nothing(tmp_path: Path) -> None:
@@ -102,10 +138,29 @@ def test_a_half_made_cache_is_made_anew(ground: Ground) -> None:
     assert ground.package("foo", {}).nevra == FOO
 
 
-def test_a_damaged_commit_is_not_found(ground: Ground) -> None:
+@pytest.mark.parametrize("length", [0, 1, 30])
+def test_a_damaged_commit_is_not_found_and_is_healed_by_importing_again(ground: Ground, length: int) -> None:
     package = ground.package("foo", {"/usr/bin/foo": "x\n"})
-    os.truncate(object_path(ground, package.commit, "commit"), 30)
+    os.truncate(object_path(ground, package.commit, "commit"), length)
     assert ground.cache.find(package.package) is None
+    assert ground.package("foo", {"/usr/bin/foo": "x\n"}) == package
+    assert ground.cache.find(package.package) == package
+    ground.fsck()
+
+
+@pytest.mark.parametrize("length", [0, 1, 30])
+def test_whatever_directory_is_damaged_it_is_noticed(ground: Ground, length: int) -> None:
+    base = ground.base()
+    files: Files = {"/usr/share/foo": File(directory=True, mode=0o711), "/usr/share/foo/data": "the data\n"}
+    package = ground.package("foo", files)
+    for path in sorted(ground.cache.path.glob("objects/??/*.dir*")):
+        if (ground.path / path.relative_to(ground.cache.path)).exists():
+            continue  # the base has it, and so it is not missed
+        os.truncate(path, length)
+        read_policy(ground.repo, base, [package])  # what looks into packages before they are laid
+        with pytest.raises(CacheBroken, match=FOO):
+            ground.grafted(base, [package])
+        assert ground.package("foo", files) == package
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "altered"])
