@@ -63,6 +63,8 @@ def _rebuilt(work: Work, decision: Decision) -> Decision:
     if scripts is None and target.content and came_out.content == target.content:
         note = f"{told}, by another engine than then: its tree is the same but for the bytes of the rpmdb."
         return replace(rebuilt, target=came_out, notes=(*rebuilt.notes, note))
+    if came_out.layer_key and not rebuilt.layer.get("reused"):
+        work.sysroot.let_go([f"key/{came_out.layer_key}"])
     raise NotReproduced(
         told, hint="The engine has changed since, and what it makes of it differs." if scripts is None else None
     )
