@@ -122,8 +122,9 @@ def run(
     scripts = given.get("scripts", "run")
     if scripts != "run":
         recorded["scripts"] = scripts
-    dry_run = given["dry_run"] or given.get("preview", False)
-    options = Options(dry_run, given.get("download_only", False), given.get("cacheonly", False), scripts)
+    preview = given.get("preview", False)
+    dry_run, download_only = given["dry_run"] or preview, given.get("download_only", False)
+    options = Options(dry_run, download_only, given.get("cacheonly", False), scripts)
     try:
         invocation = Invocation(verb, tuple(arguments), recorded, given["message"])
         with _result_alone_on_stdout():
@@ -134,10 +135,12 @@ def run(
         raise
     if given["as_json"]:
         _print_json(host, invocation, result)
+    elif tell:
+        tell(result)
     else:
         from cli import outcome
 
-        (tell or outcome.tell)(result)
+        outcome.tell(result, preview=preview)
     if result.deployed and given.get("reboot"):
         _reboot(ctx)
     return UNCHANGED if given["unchanged_exit_77"] and not result.changes else 0

@@ -24,8 +24,11 @@ _THOUSAND = 1000
 _QUEUED = 'Changes queued for next boot. Run "systemctl reboot" to start a reboot'
 
 
-def tell(result: Result) -> None:
-    """The outcome in a few lines: what changed, or would have, and what to do next."""
+def tell(result: Result, *, preview: bool = False) -> None:
+    """The outcome in a few lines: what changed, or would have, and what to do next.
+
+    preview: nothing more was asked for than what would change.
+    """
     for note in result.notes:
         click.echo(f"Note: {note}", err=True)
     if not result.changes:
@@ -35,7 +38,8 @@ def tell(result: Result) -> None:
         for line in lines(change, done=result.transaction is not None):
             click.echo(line)
     if result.transaction is None:
-        click.echo("Exiting because of '--dry-run' option")
+        if not preview:
+            click.echo("Exiting because of '--dry-run' option")
         return
     click.echo(f"Transaction {result.transaction.transaction} committed.")
     if result.staged:

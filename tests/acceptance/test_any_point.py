@@ -30,9 +30,9 @@ from projections import points
 from projections.host import HostState
 from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.host import ENVIRONMENT, REMOTE, Host
+from tests.acceptance.programs import BUSYBOX
 from tests.acceptance.repositories import Repository, standard_repository
 from tests.acceptance.rpms import File, build_rpm
-from tests.acceptance.test_scripts import BUSYBOX
 
 TRANSACTIONS = 60
 SEED = 4

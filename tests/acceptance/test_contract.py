@@ -40,7 +40,7 @@ FLAGS: dict[str, Sequence[str]] = {
     "update": CHANGING,
     "rebase": CHANGING,
     "deploy": CHANGING,
-    "rollback": (*CHANGING, "--to"),
+    "rollback": (*CHANGING, "--to", "--preview"),
     "undo": CHANGING,
     "redo": CHANGING,
     "replay": (*CHANGING, "--to"),

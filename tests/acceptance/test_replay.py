@@ -63,7 +63,7 @@ def test_it_is_recorded_from_which_journal_and_how_far(host: Host, other: Path, 
 def test_a_preview_changes_nothing(other: Path, new: Host) -> None:
     journal = settled(new).journal.read_bytes()
     with unchanged(new):
-        assert f"Added:\n  bar-1.0-1.noarch\n  {FOO}" in new.ok("replay", other, "--preview").stdout
+        assert f"Installing 3 packages:\n  bar-1.0-1.noarch\n  {FOO}" in new.ok("replay", other, "--preview").stdout
     assert new.journal.read_bytes() == journal
 
 

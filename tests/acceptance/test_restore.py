@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from layering import layered_commit, time_travel
+from layering import layer_key, time_travel
 from layering.host import Host as EngineHost
 from layering.host import Options
 from layering.identity import context
-from layering.layered_commit import Engine
+from layering.layer_key import Engine
 from layering.restore import NotReproduced
 from layering.transaction import Invocation
 from tests.acceptance.bases import BRANCH, BaseTree, ostree
@@ -145,7 +145,7 @@ def rollback_by(host: Host, engine: Engine, patch: pytest.MonkeyPatch) -> tuple[
     """Roll back to transaction 2 with another engine than the one that built it; what is noted."""
     for name, value in ENVIRONMENT.items():
         patch.setenv(name, value)
-    patch.setattr(layered_commit, "this_engine", lambda: engine)
+    patch.setattr(layer_key, "this_engine", lambda: engine)
     decide = time_travel.rollback("2", datetime.now(UTC), None)
     engine_host = EngineHost(host.sysroot, host.stateroot, context(["test"]))
     return engine_host.transact(Invocation("rollback", ("2",)), decide, Options()).notes
@@ -155,7 +155,7 @@ def test_another_engine_builds_the_same_but_for_the_rpmdb_and_that_is_said(
     upgraded: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     then = recorded(upgraded, 2)
-    engine = layered_commit.this_engine()
+    engine = layer_key.this_engine()
     other = Engine(engine.format, engine.librpm, "9.9.9")
     (note,) = rollback_by(upgraded, other, monkeypatch)
     assert upgraded.commit_of() != then
@@ -189,7 +189,7 @@ def test_what_does_not_come_out_as_it_was_is_not_deployed(unsteady: Host) -> Non
 def test_what_another_engine_makes_another_tree_of_is_not_deployed(
     unsteady: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = layered_commit.this_engine()
+    engine = layer_key.this_engine()
     other = Engine(engine.format + 1, engine.librpm, engine.sqlite)
     with unchanged(unsteady), pytest.raises(NotReproduced) as caught:
         rollback_by(unsteady, other, monkeypatch)

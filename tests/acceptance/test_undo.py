@@ -70,7 +70,7 @@ def test_a_preview_tells_and_changes_nothing(lived: Host) -> None:
     with unchanged(lived):
         said = lived.ok("undo", "3", "--preview").stdout
         assert lived.json("undo", "3", "--preview")["removed"] == [BAR, FOO_LIBS]
-    assert f"Removed:\n  {BAR}\n  {FOO_LIBS}" in said
+    assert said == f"Removing 2 packages:\n  {BAR}\n  {FOO_LIBS}\n"
     assert lived.journal.read_bytes() == journal
 
 
