@@ -37,6 +37,7 @@ COMMANDS = {
     "unpin": "cli.unpin",
     "refresh-md": "cli.refresh_md",
     "search": "cli.search",
+    "doctor": "cli.doctor",
     "audit": "cli.audit",
 }
 ALIASES = {
@@ -47,6 +48,7 @@ ALIASES = {
     "update": "upgrade",
 }
 UNCHANGED = 77
+DIFFERENCE = 3
 
 
 JSON = "cli.json"
@@ -119,8 +121,8 @@ class Globals:
     modules=COMMANDS,
     aliases=ALIASES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 an audit found a difference, 75 another transaction runs,"
-    " 77 unchanged (where asked for).",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 `audit verify` or `doctor` found a difference,"
+    " 75 another transaction runs, 77 unchanged (where asked for).",
 )
 @click.option(
     "--sysroot",

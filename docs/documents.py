@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cli.documents import Failed, ProvedRecord, Rehearsed, RepositoryMetadata, Shown, Status
+from layering.diagnosis import Problem
 from layering.resolver import Match
 from layering.verification import Report
 from projections.blame import Blamed
@@ -21,6 +22,7 @@ DOCUMENTS: dict[str, tuple[Any, str]] = {
     "blame": (list[Blamed], "layer blame --json: which transaction brought each layered package, and why it is there"),
     "search": (list[Match], "layer search --json: packages of the repositories"),
     "refresh-md": (list[RepositoryMetadata], "layer refresh-md --json: the repositories' metadata"),
+    "doctor": (list[Problem], "layer doctor --json: how journal and host differ, and what to do about it"),
     "audit-verify": (Report, "layer audit verify --json: what was checked, and what was found"),
     "audit-prove": (list[ProvedRecord], "layer audit prove --json: records and their proofs"),
     "error": (Failed, "any --json, where the verb fails before it is a transaction"),

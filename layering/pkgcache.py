@@ -142,6 +142,24 @@ class PackageCache:
         found = (load_package(self._repo, ref, None) for ref in refs)
         return sorted(cached.package for cached in found if cached is not None)
 
+    def damaged(self) -> Iterator[tuple[str, str]]:
+        """NEVRA (or branch) of each package that is not whole, and what is wrong with it. Reads every object."""
+        if not (self.path / "config").exists():
+            return
+        _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
+        for ref in sorted(refs):
+            package = load_package(self._repo, ref, None)
+            if package is None:
+                yield ref, "its commit can't be read"
+                continue
+            try:
+                _, reachable = self._repo.traverse_commit(package.commit, 0)
+                for name in reachable:
+                    checksum, kind = OSTree.object_name_deserialize(name)
+                    self._repo.fsck_object(kind, checksum)
+            except GLib.Error as error:
+                yield package.nevra, error.message
+
     def forget(self, package: CachedPackage) -> None:
         """Drop a package; its objects go with the next `retain`."""
         self._repo.set_ref_immediate(None, package.ref, None, None)

@@ -8,6 +8,7 @@ import click
 
 from cli import rendering
 from cli.audit import given
+from cli.main import DIFFERENCE
 from cli.reading import journal_path
 from journal.errors import NoteNotSigned
 from journal.notes import VerifierKey
@@ -15,8 +16,6 @@ from journal.proofs import ConsistencyProof, InclusionProof, parse_proof
 
 if TYPE_CHECKING:
     from layering.verification import Report
-
-DIFFERENCE = 3
 
 
 @click.command("verify", short_help="Check the journal against itself and signed heads.")
