@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -11,9 +13,15 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
+from layering.file_contexts import CONTEXTS, FileContexts  # noqa: E402
 from layering.policy import Policy, PolicyBroken  # noqa: E402
 
 LABEL = b"security.selinux"
+
+_OFTEN = 30
+"""How often a directory has to be asked about before the policy is narrowed to it: that costs as much, about."""
+_DEPTH = 4
+"""Of these directories, the root included: /usr/share/NAME."""
 
 
 class Labels:
@@ -24,6 +32,8 @@ class Labels:
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy
+        self._asked: Counter[str] = Counter()
+        self._narrowed: dict[str, OSTree.SePolicy] = {}
 
     @property
     def checksum(self) -> str:
@@ -41,26 +51,36 @@ class Labels:
         """
         if self.policy is None:
             return None
+        named = path_in_policy(path)
         try:
-            _, label = self._loaded.get_label(path_in_policy(path), mode, None)
+            _, label = self._for(named, self.policy).get_label(named, mode, None)
         except GLib.Error as error:
             raise _broken(self.policy, error) from error
         return None if label is None else str(label)
 
+    def _for(self, named: str, policy: Policy) -> OSTree.SePolicy:
+        """The policy, or what of it can be about the directory, where libselinux has been asked often about that."""
+        directory = "/".join(named.split("/")[:-1][:_DEPTH]) + "/"
+        if directory in self._narrowed:
+            return self._narrowed[directory]
+        self._asked[directory] += 1
+        if self._asked[directory] <= _OFTEN or directory == "/":
+            return self._loaded
+        # The binary policy has no say in labels; libostree wants it to be there.
+        narrowed = self._contexts.narrowed(directory)
+        loaded = _load(policy.type, {**narrowed, "policy/policy.1": b""}) if narrowed[CONTEXTS[0]] else self._loaded
+        self._narrowed[directory] = loaded
+        return loaded
+
+    @cached_property
+    def _contexts(self) -> FileContexts:
+        assert self.policy is not None  # noqa: S101 - the caller has looked
+        return FileContexts(self.policy.files)
+
     @cached_property
     def _loaded(self) -> OSTree.SePolicy:
         assert self.policy is not None  # noqa: S101 - the caller has looked
-        with tempfile.TemporaryDirectory(prefix="layer-policy-") as directory:
-            root = Path(directory, "etc/selinux")
-            for path, content in self.policy.files.items():
-                target = root / self.policy.type / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            (root / "config").write_text(f"SELINUX=enforcing\nSELINUXTYPE={self.policy.type}\n")
-            try:
-                return OSTree.SePolicy.new(Gio.File.new_for_path(directory), None)
-            except GLib.Error as error:
-                raise _broken(self.policy, error) from error
+        return _load(self.policy.type, self.policy.files)
 
 
 UNLABELLED = Labels()
@@ -108,6 +128,18 @@ def relabelled_for(repo: OSTree.Repo, checksum: str, labels: Labels, path: str) 
     """The file with the label of `path`, see `relabelled`."""
     _, _, info, _ = repo.load_file(checksum)
     return relabelled(repo, checksum, labels.label(path, info.get_attribute_uint32("unix::mode")))
+
+
+def _load(name: str, files: Mapping[str, bytes]) -> OSTree.SePolicy:
+    """A policy as libostree loads it. files: by their path below /etc/selinux/NAME."""
+    with tempfile.TemporaryDirectory(prefix="layer-policy-") as directory:
+        root = Path(directory, "etc/selinux")
+        for path, content in files.items():
+            target = root / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        (root / "config").write_text(f"SELINUX=enforcing\nSELINUXTYPE={name}\n")
+        return OSTree.SePolicy.new(Gio.File.new_for_path(directory), None)
 
 
 def _broken(policy: Policy, error: GLib.Error) -> PolicyBroken:
