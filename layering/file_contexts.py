@@ -32,7 +32,7 @@ class Pattern:
         literal = _LITERAL.match(self.regex)
         stem = literal.group() if literal else ""
         rest = self.regex[len(stem) :]
-        if "|" in _outside_groups(rest):
+        if "|" in rest and "|" in _outside_groups(rest):
             return ""
         if rest[:1] in {"?", "*", "{"}:
             stem = re.sub(r"\\?.\Z", "", stem, flags=re.DOTALL)  # may be left out
