@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property
 from pathlib import Path
 
 import gi
@@ -92,19 +92,47 @@ def path_in_policy(path: str) -> str:
     return f"/{path.removeprefix('usr/')}" if f"{path}/".startswith("usr/etc/") else f"/{path}"
 
 
+def attributes_of(pairs: Iterable[tuple[bytes, bytes]]) -> GLib.Variant:
+    """Extended attributes as an OSTree object has them. pairs: names, which end with a zero byte, and values."""
+    # By hand: PyGObject makes a value of its own of each byte, which costs more than looking up a label.
+    tuples = [GLib.Variant.new_tuple(_bytes(name), _bytes(value)) for name, value in sorted(pairs)]
+    return GLib.Variant.new_array(GLib.VariantType("(ayay)"), tuples)
+
+
 def label_in(attributes: GLib.Variant) -> str | None:
     """The label among an object's extended attributes."""
-    found = (bytes(value) for name, value in attributes.unpack() if bytes(name).rstrip(b"\0") == LABEL)
+    found = (value for name, value in _pairs(attributes) if name.rstrip(b"\0") == LABEL)
     return next((value.rstrip(b"\0").decode() for value in found), None)
 
 
 def with_label(attributes: GLib.Variant | None, label: str | None) -> GLib.Variant:
-    """The extended attributes, their label exchanged for this one. In the order of their names, as OSTree has them."""
-    pairs = [(bytes(name), bytes(value)) for name, value in attributes.unpack()] if attributes is not None else []
-    pairs = [pair for pair in pairs if pair[0].rstrip(b"\0") != LABEL]
-    if label is not None:
-        pairs.append((LABEL + b"\0", label.encode() + b"\0"))
-    return GLib.Variant("a(ayay)", sorted(pairs))
+    """The extended attributes, their label exchanged for this one."""
+    if attributes is None:
+        return _label_alone(label)
+    pairs = [pair for pair in _pairs(attributes) if pair[0].rstrip(b"\0") != LABEL]
+    return attributes_of(pairs + _label_pair(label))
+
+
+@cache
+def _label_alone(label: str | None) -> GLib.Variant:
+    return attributes_of(_label_pair(label))
+
+
+def _label_pair(label: str | None) -> list[tuple[bytes, bytes]]:
+    return [] if label is None else [(LABEL + b"\0", label.encode() + b"\0")]
+
+
+def _pairs(attributes: GLib.Variant) -> list[tuple[bytes, bytes]]:
+    each = (attributes.get_child_value(index) for index in range(attributes.n_children()))
+    return [(_data(pair.get_child_value(0)), _data(pair.get_child_value(1))) for pair in each]
+
+
+def _data(value: GLib.Variant) -> bytes:
+    return bytes(value.get_data_as_bytes().get_data() or b"")
+
+
+def _bytes(data: bytes) -> GLib.Variant:
+    return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(data), True)
 
 
 def relabelled(repo: OSTree.Repo, checksum: str, label: str | None) -> str:
