@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from functools import cached_property
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property
 from pathlib import Path
 
 import gi
@@ -11,9 +13,15 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
+from layering.file_contexts import CONTEXTS, FileContexts  # noqa: E402
 from layering.policy import Policy, PolicyBroken  # noqa: E402
 
 LABEL = b"security.selinux"
+
+_OFTEN = 30
+"""How often a directory has to be asked about before the policy is narrowed to it: that costs as much, about."""
+_DEPTH = 4
+"""Of these directories, the root included: /usr/share/NAME."""
 
 
 class Labels:
@@ -24,6 +32,8 @@ class Labels:
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy
+        self._asked: Counter[str] = Counter()
+        self._narrowed: dict[str, OSTree.SePolicy] = {}
 
     @property
     def checksum(self) -> str:
@@ -41,26 +51,36 @@ class Labels:
         """
         if self.policy is None:
             return None
+        named = path_in_policy(path)
         try:
-            _, label = self._loaded.get_label(path_in_policy(path), mode, None)
+            _, label = self._for(named, self.policy).get_label(named, mode, None)
         except GLib.Error as error:
             raise _broken(self.policy, error) from error
         return None if label is None else str(label)
 
+    def _for(self, named: str, policy: Policy) -> OSTree.SePolicy:
+        """The policy, or what of it can be about the directory, where libselinux has been asked often about that."""
+        directory = "/".join(named.split("/")[:-1][:_DEPTH]) + "/"
+        if directory in self._narrowed:
+            return self._narrowed[directory]
+        self._asked[directory] += 1
+        if self._asked[directory] <= _OFTEN or directory == "/":
+            return self._loaded
+        # The binary policy has no say in labels; libostree wants it to be there.
+        narrowed = self._contexts.narrowed(directory)
+        loaded = _load(policy.type, {**narrowed, "policy/policy.1": b""}) if narrowed[CONTEXTS[0]] else self._loaded
+        self._narrowed[directory] = loaded
+        return loaded
+
+    @cached_property
+    def _contexts(self) -> FileContexts:
+        assert self.policy is not None  # noqa: S101 - the caller has looked
+        return FileContexts(self.policy.files)
+
     @cached_property
     def _loaded(self) -> OSTree.SePolicy:
         assert self.policy is not None  # noqa: S101 - the caller has looked
-        with tempfile.TemporaryDirectory(prefix="layer-policy-") as directory:
-            root = Path(directory, "etc/selinux")
-            for path, content in self.policy.files.items():
-                target = root / self.policy.type / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            (root / "config").write_text(f"SELINUX=enforcing\nSELINUXTYPE={self.policy.type}\n")
-            try:
-                return OSTree.SePolicy.new(Gio.File.new_for_path(directory), None)
-            except GLib.Error as error:
-                raise _broken(self.policy, error) from error
+        return _load(self.policy.type, self.policy.files)
 
 
 UNLABELLED = Labels()
@@ -72,19 +92,47 @@ def path_in_policy(path: str) -> str:
     return f"/{path.removeprefix('usr/')}" if f"{path}/".startswith("usr/etc/") else f"/{path}"
 
 
+def attributes_of(pairs: Iterable[tuple[bytes, bytes]]) -> GLib.Variant:
+    """Extended attributes as an OSTree object has them. pairs: names, which end with a zero byte, and values."""
+    # By hand: PyGObject makes a value of its own of each byte, which costs more than looking up a label.
+    tuples = [GLib.Variant.new_tuple(_bytes(name), _bytes(value)) for name, value in sorted(pairs)]
+    return GLib.Variant.new_array(GLib.VariantType("(ayay)"), tuples)
+
+
 def label_in(attributes: GLib.Variant) -> str | None:
     """The label among an object's extended attributes."""
-    found = (bytes(value) for name, value in attributes.unpack() if bytes(name).rstrip(b"\0") == LABEL)
+    found = (value for name, value in _pairs(attributes) if name.rstrip(b"\0") == LABEL)
     return next((value.rstrip(b"\0").decode() for value in found), None)
 
 
 def with_label(attributes: GLib.Variant | None, label: str | None) -> GLib.Variant:
-    """The extended attributes, their label exchanged for this one. In the order of their names, as OSTree has them."""
-    pairs = [(bytes(name), bytes(value)) for name, value in attributes.unpack()] if attributes is not None else []
-    pairs = [pair for pair in pairs if pair[0].rstrip(b"\0") != LABEL]
-    if label is not None:
-        pairs.append((LABEL + b"\0", label.encode() + b"\0"))
-    return GLib.Variant("a(ayay)", sorted(pairs))
+    """The extended attributes, their label exchanged for this one."""
+    if attributes is None:
+        return _label_alone(label)
+    pairs = [pair for pair in _pairs(attributes) if pair[0].rstrip(b"\0") != LABEL]
+    return attributes_of(pairs + _label_pair(label))
+
+
+@cache
+def _label_alone(label: str | None) -> GLib.Variant:
+    return attributes_of(_label_pair(label))
+
+
+def _label_pair(label: str | None) -> list[tuple[bytes, bytes]]:
+    return [] if label is None else [(LABEL + b"\0", label.encode() + b"\0")]
+
+
+def _pairs(attributes: GLib.Variant) -> list[tuple[bytes, bytes]]:
+    each = (attributes.get_child_value(index) for index in range(attributes.n_children()))
+    return [(_data(pair.get_child_value(0)), _data(pair.get_child_value(1))) for pair in each]
+
+
+def _data(value: GLib.Variant) -> bytes:
+    return bytes(value.get_data_as_bytes().get_data() or b"")
+
+
+def _bytes(data: bytes) -> GLib.Variant:
+    return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(data), True)
 
 
 def relabelled(repo: OSTree.Repo, checksum: str, label: str | None) -> str:
@@ -108,6 +156,18 @@ def relabelled_for(repo: OSTree.Repo, checksum: str, labels: Labels, path: str) 
     """The file with the label of `path`, see `relabelled`."""
     _, _, info, _ = repo.load_file(checksum)
     return relabelled(repo, checksum, labels.label(path, info.get_attribute_uint32("unix::mode")))
+
+
+def _load(name: str, files: Mapping[str, bytes]) -> OSTree.SePolicy:
+    """A policy as libostree loads it. files: by their path below /etc/selinux/NAME."""
+    with tempfile.TemporaryDirectory(prefix="layer-policy-") as directory:
+        root = Path(directory, "etc/selinux")
+        for path, content in files.items():
+            target = root / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        (root / "config").write_text(f"SELINUX=enforcing\nSELINUXTYPE={name}\n")
+        return OSTree.SePolicy.new(Gio.File.new_for_path(directory), None)
 
 
 def _broken(policy: Policy, error: GLib.Error) -> PolicyBroken:

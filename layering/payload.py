@@ -24,7 +24,7 @@ from gi.repository import GLib, OSTree  # noqa: E402
 from layering.capabilities import ATTRIBUTE, capability_attribute  # noqa: E402
 from layering.commit_tree import CHUNK  # noqa: E402
 from layering.errors import ImportRefused  # noqa: E402
-from layering.labels import UNLABELLED, Labels, relabelled, with_label  # noqa: E402
+from layering.labels import UNLABELLED, Labels, attributes_of, relabelled, with_label  # noqa: E402
 from layering.librpm import captured_log  # noqa: E402
 from layering.paths import Entry, Kind, Placement, place, refuse_kernel  # noqa: E402
 from layering.rpmfile import DIGESTS, RpmFile  # noqa: E402
@@ -216,7 +216,7 @@ class _Import:
             raise ImportRefused(f"{self.nevra}: capabilities of {file.name}: {error}") from error
         if value is None:
             return None
-        return GLib.Variant("a(ayay)", [(ATTRIBUTE.encode() + b"\0", value)])
+        return attributes_of([(ATTRIBUTE.encode() + b"\0", value)])
 
 
 def _walk(package: RpmFile) -> Iterator[tuple[Any, Any]]:

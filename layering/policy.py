@@ -20,6 +20,7 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.commit_tree import bytes_below, file_info, find_below  # noqa: E402
 from layering.errors import BaseError  # noqa: E402
+from layering.file_contexts import CONTEXTS, SUBSTITUTIONS  # noqa: E402
 from layering.policy_modules import require_semodule  # noqa: E402
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
 # As libostree: /etc of a commit that has no /usr/etc, else that one.
 PLACES = ("etc/selinux", "usr/etc/selinux")
 """Where a tree can have /etc/selinux, the one that counts first."""
-_CONTEXTS = "contexts/files/file_contexts"
-# All that libselinux reads beside the binary policy. What it finds compiled (.bin) is made from these.
-CONTEXTS = (_CONTEXTS, f"{_CONTEXTS}.homedirs", f"{_CONTEXTS}.local")
-"""Files of file_contexts(5), below /etc/selinux/TYPE."""
-SUBSTITUTIONS = (f"{_CONTEXTS}.subs", f"{_CONTEXTS}.subs_dist")
-"""Files that say which path is labelled as if it were another, in the order in which they are read."""
 _BINARY = re.compile(r"policy\.(\d+)")
 
 Source = tuple[OSTree.RepoFile, str]
@@ -138,10 +133,10 @@ def _gather(sources: Sequence[Source], tree: str) -> Policy | None:
     if name is None or "/" in name or name in {".", ".."}:
         said = "names no SELINUXTYPE" if name is None else f"names {name!r} as SELINUXTYPE"
         raise PolicyBroken(f"The SELinux policy of {tree} can't be used: /etc/selinux/config {said}")
-    contexts = _first(sources, f"{name}/{_CONTEXTS}")
+    contexts = _first(sources, f"{name}/{CONTEXTS[0]}")
     binary = max(_binaries(sources, name), default=None)
     if contexts is None or binary is None:
-        missing = f"/etc/selinux/{name}/{_CONTEXTS if contexts is None else 'policy/policy.NN'}"
+        missing = f"/etc/selinux/{name}/{CONTEXTS[0] if contexts is None else 'policy/policy.NN'}"
         raise PolicyBroken(f"The SELinux policy of {tree} can't be used: {missing} is missing")
     wanted = (*CONTEXTS, *SUBSTITUTIONS, f"policy/policy.{binary}")
     found = {path: _first(sources, f"{name}/{path}") for path in wanted}

@@ -49,7 +49,7 @@ def _write_file(
 
     def content() -> tuple[Gio.InputStream, int]:
         opened = Gio.File.new_for_path(str(path)).read()
-        _, stream, length = OSTree.raw_file_to_content_stream(opened, info, attributes or GLib.Variant("a(ayay)", []))
+        _, stream, length = OSTree.raw_file_to_content_stream(opened, info, attributes or with_label(None, None))
         return stream, length
 
     stream, length = content()

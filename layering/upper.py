@@ -17,7 +17,7 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.commit_tree import CHUNK  # noqa: E402
 from layering.errors import LayeringError  # noqa: E402
-from layering.labels import UNLABELLED, Labels  # noqa: E402
+from layering.labels import UNLABELLED, Labels, attributes_of  # noqa: E402
 from layering.trees import join, lookup  # noqa: E402
 
 _OVERLAY = "trusted.overlay."
@@ -134,8 +134,7 @@ def _attributes(path: Path, label: bytes | None) -> GLib.Variant:
     }
     if label is not None:
         found[_LABEL] = label
-    pairs = [(os.fsencode(name) + b"\0", value) for name, value in sorted(found.items())]
-    return GLib.Variant("a(ayay)", pairs)
+    return attributes_of((os.fsencode(name) + b"\0", value) for name, value in found.items())
 
 
 def _label_in(attributes: GLib.Variant) -> bytes | None:

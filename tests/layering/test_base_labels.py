@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from layering.base_labels import changed_patterns, relabel_base
+from layering.base_labels import relabel_base
 from layering.labels import LABEL, Labels
 from layering.policy import read_policy
 from tests.acceptance.policies import CONTEXTS, PLACE, context, policy
@@ -120,21 +120,3 @@ def test_directories_that_no_context_is_about_are_not_even_read(ground: Ground) 
 def test_a_base_without_a_policy_keeps_its_files_as_they_are(ground: Ground) -> None:
     assert Relabelled(ground, policy(f"/usr/bin/thing {SHADOW}"), {}).labels == {}
     assert Relabelled(ground, {}, policy()).labels == {}
-
-
-@pytest.mark.parametrize(
-    ("regex", "stem"),
-    [
-        ("/usr/share/x", "/usr/share/x"),
-        ("/usr/share/x\\.y(/.*)?", "/usr/share/x.y"),
-        ("/usr/share/xy?/z", "/usr/share/x"),
-        ("/usr/share/x\\.*", "/usr/share/x"),
-        ("/usr/(a|b)/c", "/usr/"),
-        ("/usr/a|/usr/b", ""),
-        ("/usr/[[:alpha:]]+", "/usr/"),
-        ("/usr/\\h+y", "/usr/"),
-    ],
-)
-def test_all_that_a_pattern_can_name_begins_with_its_stem(regex: str, stem: str) -> None:
-    (pattern,) = changed_patterns({}, {CONTEXTS: f"{regex} system_u:object_r:bin_t:s0\n".encode()})
-    assert pattern.stem == stem
