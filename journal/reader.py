@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from journal import merkle
 from journal.codec import decode
 from journal.errors import JournalCorrupt
 from journal.events import OUTCOMES, Event
@@ -48,6 +47,8 @@ class Reader:
 
     def root_hash_at(self, position: int) -> bytes:
         """RFC 6962 root over the records up to a position, 32 bytes."""
+        from journal import merkle
+
         with told_as_errors(self.path):
             return merkle.root_hash(position, self.node)
 
