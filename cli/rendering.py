@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -57,7 +55,7 @@ def _cut(text: str, width: int) -> str:
 def print_lines(lines: Iterable[str]) -> None:
     """The lines, through a pager where they do not fit the terminal."""
     shown = list(lines)
-    if sys.stdout.isatty() and len(shown) >= shutil.get_terminal_size().lines:
+    if sys.stdout.isatty() and len(shown) >= _terminal().lines:
         os.environ.setdefault("LESS", "FRX")  # as git does: keep colours, and leave the screen as it was
         click.echo_via_pager("".join(f"{line}\n" for line in shown))
         return
@@ -72,13 +70,24 @@ def fields(pairs: Iterable[tuple[str, str | None]], indent: str = "") -> Iterabl
     """
     kept = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in kept), default=0)
-    room = max(shutil.get_terminal_size().columns - len(indent) - width - 2, 20) if sys.stdout.isatty() else None
+    room = max(_terminal().columns - len(indent) - width - 2, 20) if sys.stdout.isatty() else None
     for name, value in kept:
-        lines = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) if room else [value]
-        first, *more = lines
+        first, *more = _wrapped(value, room) if room else [value]
         yield f"{indent}{name:>{width}}: {first}"
         for line in more:
             yield f"{indent}{'':>{width}}  {line}"
+
+
+def _terminal() -> os.terminal_size:
+    import shutil  # loads what it compresses archives with, which nothing else here needs
+
+    return shutil.get_terminal_size()
+
+
+def _wrapped(value: str, room: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False)
 
 
 def joined(names: Sequence[str]) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -31,6 +30,8 @@ def objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]
 
 def create(path: Path) -> None:
     """Make an empty journal beside its place, and link it there: whoever comes second uses the first one's."""
+    import tempfile
+
     from journal.schema import migrate
 
     with told_as_errors(path), contextlib.ExitStack() as stack:
@@ -51,6 +52,8 @@ def write(path: Path, text: str, *, mode: int, replace: bool) -> None:
 
     replace: whether it takes the place of one that is there; if not, the one that is there stays.
     """
+    import tempfile
+
     with told_as_errors(path), tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as scratch:
         new = Path(scratch, path.name)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

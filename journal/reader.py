@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from journal import merkle
 from journal.codec import decode
 from journal.errors import JournalCorrupt
 from journal.events import OUTCOMES, Event
@@ -49,6 +48,8 @@ class Reader:
 
     def root_hash_at(self, position: int) -> bytes:
         """RFC 6962 root over the records up to a position, 32 bytes."""
+        from journal import merkle
+
         with told_as_errors(self.path):
             return merkle.root_hash(position, self.node)
 
@@ -218,10 +219,26 @@ class Reader:
         """Number of the last row of the table of events, whatever it says."""
         return self._number("SELECT max(rowid) FROM events")
 
+    @property
+    def last_position(self) -> int:
+        """As `position`, also where the index leaves the last event out."""
+        last = self._number("SELECT position FROM events WHERE rowid = (SELECT max(rowid) FROM events)")
+        return max(last, self.position)
+
     def objects(self) -> dict[tuple[str, str], str | None]:
         """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
         with told_as_errors(self.path):
             return objects(self._connection)
+
+    def indexed(self, index: str) -> int:
+        """How many rows an index of the events leads to."""
+        return self._number(f"SELECT count(rowid) FROM events INDEXED BY {index} WHERE true")
+
+    def integrity(self) -> list[str]:
+        """What SQLite's own check says of pages, indexes and constraints: nothing, where all is well."""
+        with told_as_errors(self.path):
+            said = [str(line) for (line,) in self._connection.execute("PRAGMA integrity_check")]
+        return [] if said == ["ok"] else said
 
     def stored_records(self, after: int, until: int) -> list[bytes]:
         """The records, in UTF-8, of the rows after < rowid <= until, in the order in which they were stored."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from journal import merkle
 from journal.codec import decode, encode
 from journal.errors import (
     EventRefused,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x4C617972  # "Layr"
 SCHEMA_VERSION = 3
-KEPT_FRACTION = 256
+KEPT_FRACTION = 64
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -102,6 +101,8 @@ class Journal(Reader):
             UnexpectedPosition: `expected_position` is given and is not the tail.
             EventRefused: an event of an unknown or finished transaction, or an id that is taken.
         """
+        from journal import merkle
+
         with told_as_errors(self.path), self._immediate():
             stored = [event for draft in drafts if (event := self._find(draft.event_id))]
             if stored:
@@ -152,7 +153,7 @@ class Journal(Reader):
     # Within
 
     def _sign_head(self) -> None:
-        """Sign the head where there is a key for it. Heads are kept so closely that two differ by 1/256 of the history.
+        """Sign the head where there is a key for it. Heads are kept so closely that two differ by 1/64 of the history.
 
         A key of another log signs nothing here: `audit checkpoint` and `audit verify` tell of it.
         """

@@ -23,6 +23,9 @@ BLOCK = 1 << BLOCK_LEVEL
 """Records that are read and hashed at a time: a complete subtree."""
 
 
+_FULL_INDEXES = ("events_position", "events_event_id", "events_transaction", "events_transaction_uuid")
+
+
 class Finding(msgspec.Struct, frozen=True):
     """One thing that is not as it should be. kind: what, for scripts. position, transaction: of the first event."""
 
@@ -60,6 +63,19 @@ def check_schema(journal: Reader) -> Iterator[Finding]:
             yield Finding("schema", f"The {kind} {name} is none of layer's")
         elif ours[kind, name] != found[kind, name]:
             yield Finding("schema", f"The {kind} {name} is not as layer made it")
+
+
+def check_indexes(journal: Reader, events: int) -> Iterator[Finding]:
+    """That every index leads to all events: one that does not hides them from whoever asks."""
+    for kind, name in sorted(journal.objects()):
+        if kind == "index" and name in _FULL_INDEXES and (number := journal.indexed(name)) < events:
+            yield Finding("index", f"The index {name} leads to {number} of {events} events")
+
+
+def check_integrity(journal: Reader) -> Iterator[Finding]:
+    """SQLite's own check of every page and index."""
+    for line in journal.integrity():
+        yield Finding("index", f"SQLite says: {line}")
 
 
 def lacks_tables(journal: Reader) -> bool:

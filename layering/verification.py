@@ -35,11 +35,13 @@ class Report(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def verify(path: Path, key: VerifierKey | None = None, kept: Sequence[tuple[str, str]] = ()) -> Report:
+def verify(
+    path: Path, key: VerifierKey | None = None, kept: Sequence[tuple[str, str]] = (), *, deep: bool = False
+) -> Report:
     """Check all of a journal.
 
     key: of the log, where not the one beside the journal is to be trusted. kept: checkpoints kept elsewhere, where each
-    is from and its text; the one beside the journal is looked at in any case.
+    is from and its text; the one beside the journal is looked at in any case. deep: by SQLite's own check as well.
 
     Raises:
         JournalMissing, JournalForeign, JournalTooNew, JournalCorrupt: it is no journal that could be checked.
@@ -51,8 +53,10 @@ def verify(path: Path, key: VerifierKey | None = None, kept: Sequence[tuple[str,
     key = key or keys.load_verifier(path)
     beside = keys.kept_checkpoint(path)
     with journal.at_rest():
-        events, leaves, signed, head = journal.position, journal.leaves, journal.signed_size, journal.head()
+        events, leaves, signed, head = journal.last_position, journal.leaves, journal.signed_size, journal.head()
         notes = [(f"Checkpoint {number}", text) for number, text in enumerate(journal.checkpoints(), 1)]
+    if deep:
+        findings += _told(verification.check_integrity(journal))
     notes += [("The head", text) for text in (head,) if text]
     notes += [("The checkpoint beside the journal", text) for text in (beside,) if text]
     notes += kept
@@ -83,6 +87,7 @@ def _check_events(journal: Journal, events: int, leaves: int) -> Iterator[Findin
     peaks = journal.node_hashes(BLOCK_LEVEL, 0, events >> BLOCK_LEVEL)
     yield from verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP)
     yield from verification.check_surplus(events, leaves)
+    yield from verification.check_indexes(journal, events)
     yield from surplus(journal, events)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command("verify", short_help="Check the journal against itself and signed heads.")
 @given.key_option
 @click.option("--checkpoint", "checkpoints", multiple=True, metavar="FILE", help="A checkpoint that was kept earlier.")
+@click.option("--deep", is_flag=True, help="Have SQLite check every page and index as well; takes some times as long.")
 @click.option("--proof", metavar="FILE", help="Check this proof, without any journal; needs --key.")
 @click.option("--record", metavar="FILE", help="The record that the proof is of, as it was stored.")
 @given.witness_keys_option
@@ -32,6 +33,7 @@ def command(
     *,
     key: VerifierKey | None,
     checkpoints: tuple[str, ...],
+    deep: bool,
     proof: str | None,
     record: str | None,
     witness_keys: tuple[VerifierKey, ...],
@@ -52,7 +54,7 @@ def command(
     from layering.verification import verify
 
     kept = [(name, given.text_of(name)) for name in checkpoints]
-    report = verify(journal_path(ctx), key, kept)
+    report = verify(journal_path(ctx), key, kept, deep=deep)
     if as_json:
         rendering.print_json(report)
     else:

@@ -112,8 +112,8 @@ def test_heads_are_kept_more_sparsely_as_the_history_grows(journal: Journal, app
         append()
     sizes = [parse_checkpoint(note).size for note in journal.checkpoints()]
     assert sizes == sorted(set(sizes))
-    assert all(later - earlier <= later // 256 + 1 for earlier, later in pairwise(sizes))
-    assert len(sizes) < 450  # of 600 appends
+    assert all(later - earlier <= later // 64 + 1 for earlier, later in pairwise(sizes))
+    assert len(sizes) < 250  # of 600 appends
 
 
 @pytest.mark.parametrize(

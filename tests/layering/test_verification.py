@@ -401,6 +401,37 @@ def test_an_earlier_schema_version_than_it_has_is_found(path: Path) -> None:
     assert ("schema", None, None) in found(path)
 
 
+def reindex_without(path: Path, index: str, condition: str) -> None:
+    """Make an index leave events out, and its text in the schema be what it was."""
+    with tampering(path) as connection:
+        (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (index,)).fetchone()
+        joint = "AND" if "WHERE" in sql else "WHERE"
+        connection.execute(f"DROP INDEX {index}")
+        connection.execute(f"{sql} {joint} {condition}")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (sql, index))
+        connection.execute("PRAGMA writable_schema = RESET")
+
+
+@pytest.mark.parametrize(
+    "index", ["events_position", "events_event_id", "events_transaction", "events_transaction_uuid"]
+)
+@pytest.mark.parametrize("transaction", [3, TRANSACTIONS])
+def test_an_index_that_hides_events_is_found(path: Path, index: str, transaction: int) -> None:
+    reindex_without(path, index, f"transaction_number <> {transaction}")
+    assert found(path) == [("index", None, None)]
+
+
+def test_an_index_that_hides_an_outcome_is_found_by_the_deep_check(path: Path) -> None:
+    reindex_without(path, "events_outcome", "transaction_number <> 3")
+    assert found(path) == []
+    assert set(found(path, deep=True)) == {("index", None, None)}
+
+
+def test_the_deep_check_finds_nothing_where_nobody_touched_anything(path: Path) -> None:
+    assert found(path, deep=True) == []
+
+
 # Snapshots
 
 
