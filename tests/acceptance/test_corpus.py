@@ -110,7 +110,7 @@ class Walk:
             found += differences(expected, there)
             found += hardlinks_apart(image, there)
             found += unequal("owners", owners, theirs)
-            found += unequal("tmpfiles", kept.tmpfiles, image.lines - told_by_itself(there, image))
+            found += unequal("tmpfiles", kept.tmpfiles, image.lines)
             found += unequal("notes", kept.notes, image.notes)
         return found
 
@@ -228,14 +228,6 @@ def _leave_out(image: Image, file: PackagedFile) -> None:
         image.lines.add(f"L {path} - - - - {file.target}")
     else:
         image.notes.append(f"{file.path} is left out: it is not part of an OSTree image")
-
-
-def told_by_itself(there: Mapping[str, Path | Laid], image: Image) -> set[str]:
-    """Lines about paths that the package has lines of its own about."""
-    fragments = [file for path, file in there.items() if re.fullmatch(r"usr/lib/tmpfiles\.d/[^/]*\.conf", path)]
-    own = [line.split() for file in fragments if isinstance(file, Path) for line in file.read_text().splitlines()]
-    paths = {fields[1] for fields in own if fields and not fields[0].startswith("#")}
-    return {line for line in image.lines if line.split()[1] in paths}
 
 
 # What a commit has
