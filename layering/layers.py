@@ -25,18 +25,24 @@ SCRIPT_MODES = ("run", "refuse", "skip")
 
 
 def commit(work: Work, decision: Decision) -> Decision:
-    """The decision with its layered commit, found in the repository or composed.
+    """The decision with its layered commit, found in the repository or composed; its local RPMs are held then.
 
     Raises:
         PolicyBroken: the tree has an SELinux policy that can't be used. Told even where nothing is to be labelled:
             libostree crashes when it deploys a tree whose configuration names no policy.
     """
     target = decision.target
-    work.local.hold((*target.requested, *target.absorbed))
     if target.commit and target.commit != work.state.commit:
         work.policy(target.commit)
-    if target.layered_commit or not target.packages:
-        return decision
+    if target.packages and not target.layered_commit:
+        decision = _layered(work, decision)
+    # Not before: what could not be layered leaves nothing that would have to be cleaned up.
+    work.local.hold((*target.requested, *target.absorbed))
+    return decision
+
+
+def _layered(work: Work, decision: Decision) -> Decision:
+    target = decision.target
     composed = _found(work, target)
     if composed is None:
         target, composed = _compose(work, decision)

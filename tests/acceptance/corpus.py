@@ -5,6 +5,7 @@ It is no part of the project: tests that walk it carry `needs_corpus`. What is i
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import stat
@@ -20,6 +21,29 @@ import rpm
 
 CORPUS = Path(__file__).parents[3] / "shared/corpus"
 needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"the corpus of RPMs is not there: {CORPUS}")
+
+# The files that are refused, and why. Reviewed by hand: each is something that rpm-ostree refuses, too, or that can't
+# be read. A file that is refused must be met by an entry, and each entry by a file.
+REFUSED = {
+    "*.src.rpm": "is a source package: only binary packages can be layered",
+    "*.src~*.rpm": "is a source package: only binary packages can be layered",
+    "*/kernel-[0-9]*.x86_64.rpm": "is a kernel (it provides kernel)",
+    "*/kernel-core-*.x86_64.rpm": "is a kernel (it provides kernel)",
+    "*/kernel-debug-core-*.x86_64.rpm": "is a kernel (it provides kernel)",
+    "*/broken-package-*.noarch.rpm": "is damaged: its payload's sha256 is",
+    "*signed_broken.rpm": "is damaged: its payload's sha256 is",
+    "*signed_broken_header.rpm": "is not a readable RPM: Header SHA256 digest: BAD",
+    "*/hello-2.0-1.x86_64-corrupted.rpm": "is damaged: its payload's sha256 is",
+    "*/test_read_format_huge_rpm.rpm": "is not a readable RPM: illegal signature type",
+    "*/hello-1.0-1.i386.rpm": "/usr/local/bin/hello can't be layered: /usr/local belongs to the administrator",
+    "*/libhello-1.0.1-1.x86_64.rpm": "can't be layered: /usr/local belongs to the administrator",
+    "*+diffoscope/*/test[12].rpm": "/dir/text can't be layered: it is not part of an OSTree image",
+    "*/capstest-1.0-1.noarch.rpm": "/a/emptyCaps1 can't be layered: it is not part of an OSTree image",
+    "*/hlinktest-1.0-1.noarch.rpm": "/foo can't be layered: it is not part of an OSTree image",
+    "*/hlinktest-1.0-1.noarch-v3sig.rpm": "/foo/copyllo can't be layered: it is not part of an OSTree image",
+    "*/unexpanded-macro-files-*.rpm": "/%{unexpanded}/test can't be layered: it is not part of an OSTree image",
+    "*/simple-1.0.1-1.i386.rpm": "/config can't be layered: it is not part of an OSTree image",
+}
 
 _GHOST = 1 << 6  # RPMFILE_GHOST
 # What `rpm -qp --dump` prints of a file, its capabilities and its hardlinks; with --dump itself,
@@ -86,6 +110,12 @@ class Packaged:
 def rpms_in(folder: Path = CORPUS) -> list[Path]:
     """The RPMs of a folder and of all below it."""
     return sorted(folder.rglob("*.rpm"))
+
+
+def entry_of(path: Path) -> str | None:
+    """The entry of the list of refusals that an RPM meets."""
+    name = str(path.relative_to(CORPUS))
+    return next((pattern for pattern in REFUSED if fnmatch.fnmatchcase(name, pattern)), None)
 
 
 def folders() -> list[str]:

@@ -1,4 +1,4 @@
-"""Every RPM of the corpus, imported: its commit is what rpm says of it, or it is refused for a reason in this list.
+"""Every RPM of the corpus, imported: its commit is what rpm says of it, or it is refused for a listed reason.
 
 The commits are read object by object: in a bare repository a file's object is the file. What they should be is rpm's
 word. Where an OSTree image has a path elsewhere than rpm, these rules say so once more, in words of their own.
@@ -6,10 +6,8 @@ word. Where an OSTree image has a path elsewhere than rpm, these rules say so on
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
-import posixpath
 import re
 import socket
 import stat
@@ -28,9 +26,11 @@ from layering.pkgcache import CachedPackage
 from layering.rpmfile import read_rpm
 from tests.acceptance.corpus import (
     CORPUS,
+    REFUSED,
     Packaged,
     PackagedFile,
     asked_of_rpm,
+    entry_of,
     folders,
     laid_by_rpm,
     needs_corpus,
@@ -43,29 +43,6 @@ pytestmark = needs_corpus
 # Of an image's tree, nothing of these: made when the host boots.
 AT_BOOT = {"var", "run", "tmp", "home", "root", "srv", "mnt", "media"}
 DIGESTS = {32: "md5"}  # by their length in hex, else sha256 or its beginning
-
-# The files that are refused, and why. Reviewed by hand: each is something that rpm-ostree refuses, too, or that can't
-# be read. A file that is refused must be met by an entry, and each entry by a file.
-REFUSED = {
-    "*.src.rpm": "is a source package: only binary packages can be layered",
-    "*.src~*.rpm": "is a source package: only binary packages can be layered",
-    "*/kernel-[0-9]*.x86_64.rpm": "is a kernel (it provides kernel)",
-    "*/kernel-core-*.x86_64.rpm": "is a kernel (it provides kernel)",
-    "*/kernel-debug-core-*.x86_64.rpm": "is a kernel (it provides kernel)",
-    "*/broken-package-*.noarch.rpm": "is damaged: its payload's sha256 is",
-    "*signed_broken.rpm": "is damaged: its payload's sha256 is",
-    "*signed_broken_header.rpm": "is not a readable RPM: Header SHA256 digest: BAD",
-    "*/hello-2.0-1.x86_64-corrupted.rpm": "is damaged: its payload's sha256 is",
-    "*/test_read_format_huge_rpm.rpm": "is not a readable RPM: illegal signature type",
-    "*/hello-1.0-1.i386.rpm": "/usr/local/bin/hello can't be layered: /usr/local belongs to the administrator",
-    "*/libhello-1.0.1-1.x86_64.rpm": "can't be layered: /usr/local belongs to the administrator",
-    "*+diffoscope/*/test[12].rpm": "/dir/text can't be layered: it is not part of an OSTree image",
-    "*/capstest-1.0-1.noarch.rpm": "/a/emptyCaps1 can't be layered: it is not part of an OSTree image",
-    "*/hlinktest-1.0-1.noarch.rpm": "/foo can't be layered: it is not part of an OSTree image",
-    "*/hlinktest-1.0-1.noarch-v3sig.rpm": "/foo/copyllo can't be layered: it is not part of an OSTree image",
-    "*/unexpanded-macro-files-*.rpm": "/%{unexpanded}/test can't be layered: it is not part of an OSTree image",
-    "*/simple-1.0.1-1.i386.rpm": "/config can't be layered: it is not part of an OSTree image",
-}
 
 
 @pytest.mark.parametrize("folder", folders())
@@ -98,12 +75,6 @@ def test_what_rpm_is_asked_here_is_what_it_dumps() -> None:
 
 def test_each_entry_of_the_list_is_met_by_a_file() -> None:
     assert {entry_of(path) for path in rpms_in()} - {None} == set(REFUSED)
-
-
-def entry_of(path: Path) -> str | None:
-    """The entry of the list that a file meets."""
-    name = str(path.relative_to(CORPUS))
-    return next((pattern for pattern in REFUSED if fnmatch.fnmatchcase(name, pattern)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +110,7 @@ class Walk:
             found += differences(expected, there)
             found += hardlinks_apart(image, there)
             found += unequal("owners", owners, theirs)
-            found += unequal("tmpfiles", kept.tmpfiles, image.lines - told_by_itself(there, image))
+            found += unequal("tmpfiles", kept.tmpfiles, image.lines)
             found += unequal("notes", kept.notes, image.notes)
         return found
 
@@ -230,26 +201,20 @@ def _lay(image: Image, file: PackagedFile) -> None:
     if top in AT_BOOT:
         _leave_out(image, file)
         return
-    place, target = file.path[1:], file.target
+    place = file.path[1:]
     if top == "etc":
         place = f"usr/{place}"
     elif top == "opt":
-        # /opt leads into /var: what belongs there lies below /usr, and what it is called by is made at boot.
+        # /opt leads into /var: what belongs there lies below /usr, and links to it are made at boot. No link of these
+        # packages leads out of /opt.
         place = f"usr/lib/{place}"
         image.lines.add(f"L /opt/{below[0]} - - - - ../../usr/lib/opt/{below[0]}")
-        target = out_of_opt(file)
-    content = target if file.is_link else file.digest
+    content = file.target if file.is_link else file.digest
     size = file.size if stat.S_ISREG(file.mode) else 0
     mode = stat.S_IFLNK | 0o777 if file.is_link else file.mode  # for Linux all links are alike, whatever a header says
     image.paths[place] = Laid(mode, file.user, file.group, content, size, file.capabilities)
     if file.linked is not None:
         image.linked[file.linked].add(place)
-
-
-def out_of_opt(file: PackagedFile) -> str:
-    """A link in /opt that leads out of it lies deeper than it was made for: it names its goal from the root."""
-    goal = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), file.target))
-    return file.target if not file.target or goal.startswith("/opt/") else goal
 
 
 def _leave_out(image: Image, file: PackagedFile) -> None:
@@ -263,14 +228,6 @@ def _leave_out(image: Image, file: PackagedFile) -> None:
         image.lines.add(f"L {path} - - - - {file.target}")
     else:
         image.notes.append(f"{file.path} is left out: it is not part of an OSTree image")
-
-
-def told_by_itself(there: Mapping[str, Path | Laid], image: Image) -> set[str]:
-    """Lines about paths that the package has lines of its own about."""
-    fragments = [file for path, file in there.items() if re.fullmatch(r"usr/lib/tmpfiles\.d/[^/]*\.conf", path)]
-    own = [line.split() for file in fragments if isinstance(file, Path) for line in file.read_text().splitlines()]
-    paths = {fields[1] for fields in own if fields and not fields[0].startswith("#")}
-    return {line for line in image.lines if line.split()[1] in paths}
 
 
 # What a commit has

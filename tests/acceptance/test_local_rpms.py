@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree
-from tests.acceptance.checks import origin_lines, refused, settled, unchanged
+from tests.acceptance.checks import fails, origin_lines, refused, settled, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
 from tests.acceptance.repositories import Repository
@@ -180,6 +180,11 @@ def test_a_dry_run_or_a_refusal_leaves_nothing_of_it(host: Host, local: Path, ar
     assert objects(host) == before
     if arguments == ["-n"]:
         assert LOCAL in result.stdout
+
+
+def test_one_that_can_not_be_laid_is_not_held(host: Host, tmp_path: Path) -> None:
+    clash = build_rpm(tmp_path / "built", "clash", files={"/usr/bin/base-tool": "another\n"})
+    assert "base-tool" in fails(host, "pkg-add", clash).stderr
 
 
 # Nothing but a file
