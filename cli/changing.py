@@ -187,7 +187,10 @@ def _print_json_of(host: Host, number: int) -> None:
 def _reboot(ctx: click.Context) -> None:
     import subprocess
 
+    from journal.errors import LayerError
+
     if str(ctx.obj.sysroot) != "/":
         click.echo("Not rebooting: this is not the running system's sysroot.", err=True)
         return
-    subprocess.run(["systemctl", "reboot"], check=True)
+    if subprocess.run(["systemctl", "reboot"], check=False).returncode:
+        raise LayerError("The change is in place, but `systemctl reboot` failed")

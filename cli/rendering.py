@@ -39,7 +39,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], cut: int | None 
     plain = [[click.unstyle(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in plain) for column in range(len(header))]
     if cut is not None and sys.stdout.isatty():
-        over = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
+        over = sum(widths) + 2 * (len(widths) - 1) - _terminal().columns
         widths[cut] = max(widths[cut] - max(over, 0), _NARROWEST)
         rows = [[_cut(cell, widths[cut]) if at == cut else cell for at, cell in enumerate(row)] for row in rows]
     for number, row in enumerate((header, *rows)):

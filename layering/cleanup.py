@@ -64,7 +64,7 @@ def cleanup(what: What) -> Decide:
             packages = work.cache.beyond(needed.packages)
             if refs or packages:
                 foreseen.append(CommitsDropped(tuple(refs), packages=tuple(packages)))
-        foreseen += [measured for place, name in _caches(work, what) if (measured := _measure(place, name))]
+        foreseen += [found for name, places in _caches(work, what).items() if (found := _measure(name, places))]
         only_deployments = not (what.base or what.metadata)
         return Upkeep(
             intent=intent,
@@ -84,9 +84,10 @@ def _steps(work: Work, what: What, gone: set[str]) -> Callable[[], tuple[Payload
         dropped: list[Payload] = []
         if what.base and (commits := _drop_commits(work, what.keep)):
             dropped.append(commits)
-        for place, name in _caches(work, what):
-            if measured := _measure(place, name):
-                _empty(place)
+        for name, places in _caches(work, what).items():
+            if measured := _measure(name, places):
+                for place in places:
+                    _empty(place)
                 dropped.append(measured)
         return tuple(dropped)
 
@@ -167,19 +168,21 @@ def _needed(work: Work, keep: int, gone: set[str]) -> _Needed:
     return needed
 
 
-def _caches(work: Work, what: What) -> Iterator[tuple[Path, str]]:
-    """The directories of the metadata cache that go, and what they hold."""
-    if not work.metadata_cache.is_dir():
-        return
-    for path in sorted(work.metadata_cache.iterdir()):
-        is_downloads = path.name == _DOWNLOADS
-        if what.base if is_downloads else what.metadata:
-            yield path, "downloads" if is_downloads else "metadata"
+def _caches(work: Work, what: What) -> dict[str, list[Path]]:
+    """What goes of the metadata cache: the name of what it holds, and where that is."""
+    found: dict[str, list[Path]] = {}
+    if work.metadata_cache.is_dir():
+        for path in sorted(work.metadata_cache.iterdir()):
+            is_downloads = path.name == _DOWNLOADS
+            if what.base if is_downloads else what.metadata:
+                found.setdefault("downloads" if is_downloads else "metadata", []).append(path)
+    return found
 
 
-def _measure(path: Path, cache: str) -> CacheDropped | None:
-    files = [each for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file()]
-    return CacheDropped(cache, len(files), sum(each.stat().st_size for each in files)) if files else None
+def _measure(cache: str, places: Iterable[Path]) -> CacheDropped | None:
+    paths = (path for place in places for path in (place, *place.rglob("*")))
+    sizes = [each.stat().st_size for each in paths if each.is_file()]
+    return CacheDropped(cache, len(sizes), sum(sizes)) if sizes else None
 
 
 def _empty(path: Path) -> None:

@@ -15,7 +15,7 @@ _SECONDS = 0.5
 """Between two looks at a journal that is followed."""
 
 
-@click.command("log")
+@click.command("log", short_help="Print the events as JSON lines.")
 @click.option("--follow", "-f", is_flag=True, help="Go on, and print what is added, until interrupted.")
 @filters.options
 @click.pass_context

@@ -20,7 +20,7 @@ class DatasetteMissing(LayerError):
     id = "datasette-missing"
 
 
-@click.command("serve")
+@click.command("serve", short_help="Serve the journal to a browser, read-only.")
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "-p", "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0 for any free one."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.acceptance.host import Host, Result, environment
@@ -39,7 +40,7 @@ class Booted:
         (run / "host").mkdir(parents=True)
         (run / "ostree-booted").touch()
 
-    def run(self, *arguments: str, check: int = 0) -> Result:
+    def run(self, *arguments: str, check: int = 0, env: Mapping[str, str] | None = None) -> Result:
         """Run the command line as on the booted system."""
         host = self.host
         var = host.sysroot / "ostree/deploy" / host.stateroot / "var"
@@ -48,7 +49,7 @@ class Booted:
         command = [*NAMESPACES, "sh", "-c", _BOOT, "sh", *map(str, places), *layer]
         path = ":".join(f"/run/host{each}" for each in (_REPO, _PACKAGES))
         done = subprocess.run(
-            command, env=environment({"PYTHONPATH": path}), capture_output=True, text=True, check=False
+            command, env=environment({"PYTHONPATH": path, **(env or {})}), capture_output=True, text=True, check=False
         )
         result = Result(tuple(command), done.returncode, done.stdout, done.stderr)
         assert result.exit == check, str(result)

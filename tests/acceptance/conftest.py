@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ import pytest
 
 from tests.acceptance import rpms
 from tests.acceptance.bases import BRANCH, BaseTree
+from tests.acceptance.booted import NAMESPACES, Booted
 from tests.acceptance.host import Host
 from tests.acceptance.repositories import HttpServer, Repository, standard_repository
 from tests.acceptance.rpms import SigningKey
@@ -100,3 +102,12 @@ def copy_host(tmp_path: Path, hosts: list[Host]) -> CopyHost:
 def host(install_host: InstallHost, repository: Repository) -> Host:
     """A host on version 1 of the base, with the repository configured, that `layer` has never touched."""
     return install_host(repository.repo_file())
+
+
+@pytest.fixture
+def booted(host: Host, tmp_path: Path) -> Booted:
+    """A host that was booted into the layer with foo; the bare base is behind it."""
+    if subprocess.run([*NAMESPACES, "mount", "-t", "proc", "proc", "/proc"], check=False).returncode:
+        pytest.skip("namespaces are not to be had here")
+    host.ok("pkg-add", "foo")
+    return Booted(host, tmp_path / "run")

@@ -1,50 +1,10 @@
-"""Cleanup, and a change that waits for the next boot, on a system that runs from one of its deployments."""
+"""Cleanup on a system that runs from one of its deployments."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from tests.acceptance.bases import BRANCH
-from tests.acceptance.booted import NAMESPACES, Booted
-from tests.acceptance.host import REMOTE, Host
-
-
-@pytest.fixture
-def booted(host: Host, tmp_path: Path) -> Booted:
-    """A host that was booted into the layer with foo; the bare base is behind it."""
-    if subprocess.run([*NAMESPACES, "mount", "-t", "proc", "proc", "/proc"], check=False).returncode:
-        pytest.skip("namespaces are not to be had here")
-    host.ok("pkg-add", "foo")
-    return Booted(host, tmp_path / "run")
-
-
-def test_it_is_booted(booted: Booted) -> None:
-    assert "●" in booted.run("status").stdout
-
-
-def test_a_change_is_staged_for_the_next_boot_and_said_to_be(booted: Booted) -> None:
-    """The running deployment stays the booted one; the staged one is what the next change starts from.
-
-    Regression: with kernel arguments to take on, as every real host has them, nothing could be staged.
-    """
-    said = booted.run("pkg-add", "baz")
-    assert 'Changes queued for next boot. Run "systemctl reboot" to start a reboot' in said.stdout
-    status = json.loads(booted.run("status", "--json").stdout)["deployments"]
-    assert [(each["booted"], each["staged"], each["requested"]) for each in status] == [
-        (False, True, ["baz", "foo"]),
-        (True, False, ["foo"]),
-        (False, False, []),
-    ]
-    assert b"root=LABEL=root" in (booted.run_directory / "ostree/staged-deployment").read_bytes()
-    told = booted.run("status").stdout
-    assert f"  {REMOTE}:{BRANCH} (staged)\n" in told
-    assert f"● {REMOTE}:{BRANCH}\n" in told
-    booted.run("pkg-delete", "foo")
-    assert booted.host.last()["requested"] == ["baz"]
+from tests.acceptance.booted import Booted
 
 
 @pytest.fixture

@@ -5,15 +5,9 @@ A flag, key, alias or text that gets lost makes a test here fail. What each of t
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
 import subprocess
-import sys
-import termios
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree
-from tests.acceptance.host import LAYER, REMOTE, STATEROOT, Host, environment
+from tests.acceptance.host import LAYER, REMOTE, Host
 from tests.acceptance.repositories import standard_repository
 from tests.acceptance.rpms import build_rpm
 
@@ -315,102 +309,3 @@ def test_one_document_is_printed_also_where_the_verb_fails(host: Host, arguments
 def test_one_document_is_printed_also_where_nothing_changed(host: Host) -> None:
     document = host.json("pkg-add", "foo", "--idempotent")
     assert (document["outcome"], document["note"], document["error"]) == ("unchanged", "No change.", None)
-
-
-# Surroundings
-
-
-def test_the_environment_names_sysroot_and_stateroot(host: Host) -> None:
-    surroundings = environment({"LAYER_SYSROOT": str(host.sysroot), "LAYER_OS": STATEROOT})
-    done = subprocess.run([LAYER, "status", "--json"], env=surroundings, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == host.status()
-    elsewhere = environment({"LAYER_SYSROOT": str(host.sysroot), "LAYER_OS": "other"})
-    done = subprocess.run([LAYER, "status"], env=elsewhere, capture_output=True, text=True, check=False)
-    assert (done.returncode, f"there is {STATEROOT}" in done.stderr) == (1, True)
-
-
-def test_colours_are_for_terminals_unless_they_are_asked_for(host: Host) -> None:
-    always = (str(LAYER), "--color", "always", *host.command("history")[1:])
-    coloured = subprocess.run(always, env=environment(), capture_output=True, text=True, check=True).stdout
-    assert "\033[" in coloured
-    assert "\033[" not in host.ok("history").stdout
-    assert "\033[" in on_terminal(host, "history")
-    assert "\033[" not in on_terminal(host, "history", NO_COLOR="1").replace("\033[?", "")
-
-
-NOISE = """
-import os
-from layering import operations
-quiet = operations.upgrade
-def noisy(**given):
-    decide = quiet(**given)
-    def decide_aloud(work):
-        os.write(1, b"Bootloader updated\\n")  # as libostree and what it runs do, past Python
-        return decide(work)
-    return decide_aloud
-operations.upgrade = noisy
-from cli.main import main
-main()
-"""
-
-
-def test_what_a_library_prints_is_not_among_the_result(host: Host) -> None:
-    command = [sys.executable, "-c", NOISE, *host.command("upgrade", "--json")[1:]]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["outcome"] == "unchanged"
-    assert done.stderr == "Bootloader updated\n"
-
-
-def test_a_reader_that_goes_away_is_no_error(host: Host) -> None:
-    pipe = f"set -o pipefail; {' '.join(host.command('history'))} | head -1"
-    done = subprocess.run(["bash", "-c", pipe], env=environment(), capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("#")
-    assert done.stderr == ""
-
-
-@pytest.mark.parametrize("columns", [40, 80, 200])
-def test_a_history_of_long_commands_fits_the_terminal(host: Host, columns: int) -> None:
-    """Down to what a table takes without the commands, which are cut; in a pipe they are whole."""
-    specs = [f"a-package-with-a-long-name-{number}" for number in range(9)]
-    host.run("pkg-add", *specs, check=1)
-    told = on_terminal(host, "history", "-n", "3", columns=columns, NO_COLOR="1").splitlines()
-    assert max(len(line) for line in told if line.startswith("#") or line[:1].isdigit()) <= max(columns, 80)
-    assert " ".join(specs) in host.ok("history").stdout
-
-
-def test_a_full_disk_behind_stdout_is_told_in_a_sentence(host: Host) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            host.command("status"), env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
-
-
-def test_without_any_standard_stream_the_journal_is_not_written_into(host: Host) -> None:
-    """Regression: the journal could be opened as descriptor 1, and what is printed would go into it."""
-    before = host.status()["journal"]["transactions"]
-    command = " ".join(host.command("pkg-add", "foo", "--idempotent"))
-    subprocess.run(["bash", "-c", f"{command} <&- >&- 2>&-"], env=environment(), check=True)
-    assert host.status()["journal"]["transactions"] == before + 1
-    assert host.last()["outcome"] == "unchanged"
-
-
-def on_terminal(host: Host, *arguments: str, columns: int = 80, **extra: str) -> str:
-    """What `layer ARGUMENTS` prints on a terminal of that width and a great height."""
-    controller, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 1000, columns, 0, 0))
-    surroundings = environment({"TERM": "xterm", **extra})
-    process = subprocess.Popen(host.command(*arguments), env=surroundings, stdout=terminal, stderr=terminal)
-    os.close(terminal)
-    told = b""
-    while True:
-        try:
-            part = os.read(controller, 65536)
-        except OSError:  # EIO: the other side is closed
-            break
-        if not part:
-            break
-        told += part
-    os.close(controller)
-    assert process.wait() == 0, told
-    return told.decode().replace("\r\n", "\n")
