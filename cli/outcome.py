@@ -19,6 +19,7 @@ from journal.events import (
     TransactionPinned,
     TransactionUnpinned,
 )
+from journal.printable import printable
 from layering.host import Result
 from projections.host import names
 from projections.transactions import package_changes
@@ -30,7 +31,7 @@ _QUEUED = 'Changes queued for next boot. Run "systemctl reboot" to start a reboo
 def tell(result: Result) -> None:
     """The outcome in a few lines: what changed, and what to do next."""
     for note in result.notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Note: {printable(note)}", err=True)
     if not result.changes:
         click.echo(result.message or "No change.")
         return

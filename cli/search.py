@@ -8,6 +8,7 @@ from itertools import groupby
 import click
 
 from cli import changing, rendering
+from journal.printable import printable
 
 
 @click.command("search")
@@ -23,7 +24,7 @@ def command(ctx: click.Context, text: str, cacheonly: bool, as_json: bool) -> No
         found = resolver.search(text)
         notes = resolver.notes
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Note: {printable(note)}", err=True)
     if as_json:
         rendering.print_json([dataclasses.asdict(each) for each in found])
         return
@@ -34,5 +35,5 @@ def command(ctx: click.Context, text: str, cacheonly: bool, as_json: bool) -> No
     for matched, matches in groupby(found, key=lambda each: each.matched):
         title = " and ".join(word.capitalize() for word in matched.split(" and "))
         lines.append(click.style(f"===== {title} Matched =====", bold=True))
-        lines += dict.fromkeys(f"{each.name} : {each.summary}" for each in matches)
+        lines += dict.fromkeys(printable(f"{each.name} : {each.summary}") for each in matches)
     rendering.print_lines(lines)

@@ -214,11 +214,16 @@ class Work:
                 libostree crashes when it deploys a tree whose configuration names no policy.
         """
         target = decision.target
-        self.local.hold((*target.requested, *target.absorbed))
         if target.commit and target.commit != self.state.commit:
             self.policy(target.commit)
-        if target.layered_commit or not target.packages:
-            return decision
+        if target.packages and not target.layered_commit:
+            decision = self._layered(decision)
+        # Once it is known that they can be layered: what is refused leaves no ref behind.
+        self.local.hold((*target.requested, *target.absorbed))
+        return decision
+
+    def _layered(self, decision: Decision) -> Decision:
+        target = decision.target
         composed = self._found(target)
         if composed is None:
             target, composed = self._compose(decision)

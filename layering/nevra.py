@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
+# What rpmbuild lets packages be called (rpm's build/parsePreamble.c), which has no dash in a version or release.
+_NEVRA = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._+%{}~^-]*-(?:[0-9]+:)?[A-Za-z0-9._+%{}~^]+-[A-Za-z0-9._+%{}~^]+\.[A-Za-z0-9_]+"
+)
+
+
+def is_nevra(text: str) -> bool:
+    """Whether a package can be called so. It becomes the name of a branch and of files, and is printed."""
+    return _NEVRA.fullmatch(text) is not None
+
 
 def name_arch(nevra: str) -> tuple[str, str]:
     """Name and architecture."""
