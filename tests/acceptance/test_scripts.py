@@ -13,7 +13,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -609,6 +609,40 @@ def test_without_bubblewrap_it_is_said_before_anything_is_done(
     assert host.last()["outcome"] == "refused"
     assert not (host.repo / "extensions/layer/pkgcache").exists()
     host.run("pkg-add", "--scripts=refuse", "foo", check=0, env={"PATH": str(tools)})
+
+
+@pytest.fixture
+def layered_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that no overlay can be made on: an overlay on an overlay, and the kernel stacks no third."""
+    mounted: list[Path] = []
+    below = tmp_path / "below"
+    below.mkdir()
+    for storey in ("first", "second"):
+        directory = tmp_path / storey
+        for name in ("upper", "work", "merged"):
+            (directory / name).mkdir(parents=True)
+        options = f"lowerdir={below},upperdir={directory / 'upper'},workdir={directory / 'work'}"
+        below = directory / "merged"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", below], check=True)
+        mounted.append(below)
+    (below / "tmp").mkdir()
+    yield below
+    for each in reversed(mounted):
+        subprocess.run(["umount", "--lazy", each], check=True)
+
+
+def test_where_no_overlay_can_be_made_it_is_said_before_anything_is_done(
+    base: BaseTree, repository: Repository, layered_disk: Path
+) -> None:
+    host = Host.install(layered_disk / "sysroot", base.repo.as_uri())
+    host.set_repo(repository.repo_file())
+    publish(repository, "scripted", {"%post": ":"})
+    with unchanged(host):
+        result = host.run("pkg-add", "scripted", check=1, env={"TMPDIR": str(layered_disk / "tmp")})
+    assert "Scripts of packages can't be run on this host" in result.stderr
+    assert "--scripts=" in result.stderr
+    assert host.last()["outcome"] == "refused"
+    assert not (host.repo / "extensions/layer/pkgcache").exists()
 
 
 # The choice
