@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from layering.transaction import Invocation
 
 Command = Callable[..., Any]
+
+
+def _limit_scripts(_ctx: click.Context, _parameter: click.Parameter, seconds: float | None) -> None:
+    # Of a command, not of a layer, and the sandbox's alone: nobody on the way to it has to know. sudo(8) hands on no
+    # variables, hence the flag.
+    if seconds is not None:
+        os.environ["LAYER_SCRIPT_TIMEOUT"] = str(seconds)
+
+
 _FLAGS = (
     ("-n", "--dry-run", {"is_flag": True, "help": "Resolve and show what would be done; change nothing."}),
     ("", "--download-only", {"is_flag": True, "help": "Fetch what is needed, and stop before anything changes."}),
@@ -34,6 +43,17 @@ _FLAGS = (
             "default": "run",
             "show_default": True,
             "help": "What becomes of packages' scripts.",
+        },
+    ),
+    (
+        "",
+        "--script-timeout",
+        {
+            "metavar": "SECONDS",
+            "type": click.FloatRange(min=0, min_open=True),
+            "expose_value": False,
+            "callback": _limit_scripts,
+            "help": "How long a script may take; also LAYER_SCRIPT_TIMEOUT.  [default: 600]",
         },
     ),
     ("-m", "--message", {"metavar": "TEXT", "help": "The reason, or a ticket: kept in the history."}),

@@ -66,13 +66,13 @@ def print_lines(lines: Iterable[str]) -> None:
 def fields(pairs: Iterable[tuple[str, str | None]], indent: str = "") -> Iterable[str]:
     """`Name: value` lines, the names aligned to the right as `rpm-ostree status` has them; empty values left out.
 
-    On a terminal long values are wrapped below themselves.
+    The lines of a value are below each other; on a terminal long ones are wrapped.
     """
     kept = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in kept), default=0)
     room = max(_terminal().columns - len(indent) - width - 2, 20) if sys.stdout.isatty() else None
     for name, value in kept:
-        first, *more = _wrapped(value, room) if room else [value]
+        first, *more = (part for line in value.splitlines() for part in _wrapped(line, room))
         yield f"{indent}{name:>{width}}: {first}"
         for line in more:
             yield f"{indent}{'':>{width}}  {line}"
@@ -84,10 +84,12 @@ def _terminal() -> os.terminal_size:
     return shutil.get_terminal_size()
 
 
-def _wrapped(value: str, room: int) -> list[str]:
+def _wrapped(line: str, room: int | None) -> list[str]:
+    if not room or not line:
+        return [line]
     import textwrap
 
-    return textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False)
 
 
 def joined(names: Sequence[str]) -> str | None:

@@ -13,7 +13,7 @@ from cli.documents import Shown, ShownEvent
 from cli.reading import open_journal
 from projections import points
 from projections.errors import BadPoint
-from projections.transactions import Transaction, tell
+from projections.transactions import Failure, Transaction, tell
 
 if TYPE_CHECKING:
     from journal.store import Journal
@@ -95,7 +95,7 @@ def _facts(told: Transaction) -> list[tuple[str, str | None]]:
         ("User", f"{actor.user or actor.uid}{login}{invoker}"),
         ("Terminal", actor.tty),
         ("Unit", actor.unit),
-        ("Error", f"{told.error.message} [{told.error.kind}]" if told.error else None),
+        ("Error", _error(told.error) if told.error else None),
         ("Note", told.note),
         ("Refspec", told.refspec),
         ("Base commit", told.base_commit),
@@ -104,6 +104,12 @@ def _facts(told: Transaction) -> list[tuple[str, str | None]]:
         ("Deployment", told.deployment),
         ("UUID", told.uuid),
     ]
+
+
+def _error(error: Failure) -> str:
+    """The message, its kind at the end of the first line: what follows is a script's output."""
+    first, line_end, rest = error.message.partition("\n")
+    return f"{first} [{error.kind}]{line_end}{rest}"
 
 
 def _checksums(events: list[Any]) -> dict[str, str]:

@@ -103,6 +103,11 @@ and
 .B \\-\\-os
 say.
 .TP
+.B LAYER_SCRIPT_TIMEOUT
+What
+.B \\-\\-script\\-timeout
+says.
+.TP
 .B NO_COLOR
 Set to anything: no colours, unless
 .B \\-\\-color always

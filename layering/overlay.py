@@ -87,8 +87,10 @@ def mounted(directory: Path, lowers: Sequence[Path]) -> Iterator[Overlay]:
             holder.kill()
 
 
-def find_scratch(candidates: Iterable[Path]) -> Path:
+def find_scratch(candidates: Iterable[Path], beside: Path) -> Path:
     """The first of these directories that an overlay's upper and work directories can lie in.
+
+    beside: a directory of the file system that the lower ones lie on, to work in.
 
     Raises:
         ScriptsUnavailable: there is none, or a program that it takes is not installed.
@@ -98,7 +100,7 @@ def find_scratch(candidates: Iterable[Path]) -> Path:
         raise unavailable(f"{', '.join(missing)} is not installed")
     reasons = []
     for candidate in candidates:
-        reason = _refusal(candidate)
+        reason = _refusal(candidate, beside)
         if reason is None:
             return candidate
         reasons.append(reason)
@@ -106,16 +108,17 @@ def find_scratch(candidates: Iterable[Path]) -> Path:
 
 
 @functools.cache
-def _refusal(candidate: Path) -> str | None:
+def _refusal(candidate: Path, beside: Path) -> str | None:
     """Why no overlay can be made in a directory, None where it can: tried once."""
     try:
         candidate.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=candidate, prefix="run-") as directory:
-            lower = Path(directory) / "below"
-            lower.mkdir()
-            with mounted(Path(directory), [lower]) as overlay:
-                # A deletion is a device node in the upper directory, an opaque directory has a trusted attribute.
-                (overlay.root / "new").mkdir()
+        with (
+            tempfile.TemporaryDirectory(dir=beside, prefix="run-") as lower,
+            tempfile.TemporaryDirectory(dir=candidate, prefix="run-") as directory,
+            mounted(Path(directory), [Path(lower)]) as overlay,
+        ):
+            # A deletion is a device node in the upper directory, an opaque directory has a trusted attribute.
+            (overlay.root / "new").mkdir()
     except (LayeringError, OSError) as error:
         return str(error)
     return None

@@ -8,27 +8,21 @@ is called rpm's lib/rpmscript.c.
 from __future__ import annotations
 
 import os
-import selectors
-import subprocess
+import signal
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from layering.commit_tree import CHUNK
+from layering.bounded import Outcome, run_bounded
 from layering.errors import LayeringError
 from layering.overlay import Overlay
 from layering.scripts import LUA, Script
 
-OUTPUT_AT_MOST = 4096
-"""Bytes of a script's output, its end, that an error tells of."""
-
 TIMEOUT_VARIABLE = "LAYER_SCRIPT_TIMEOUT"
-_DEFAULT_TIMEOUT = 600.0  # seconds
+DEFAULT_TIMEOUT = 600.0
+"""Seconds that a script may take."""
+
 _TREE = "/tree"
 # What scripts do to files, users and processes of their own; not CAP_DAC_READ_SEARCH, which opens files by handle,
 # nor CAP_MKNOD.
@@ -44,6 +38,8 @@ _CAPABILITIES = (
     "SETUID",
     "SYS_CHROOT",
 )
+# Below /proc, root's to write without any capability, and the host's own. bwrap itself protects only some of it.
+_OF_THE_KERNEL = ("acpi", "bus", "fs", "irq", "scsi", "sys", "sysrq-trigger")
 _ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -91,14 +87,6 @@ class ScriptFailed(LayeringError):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a command ended. status: its exit status, negative for a signal, None where its time was up."""
-
-    status: int | None
-    output: str
-
-
-@dataclass(frozen=True, slots=True)
 class Sandbox:
     """A tree that scripts can run in. etc: where its /etc lies. scratch: for what they are handed.
 
@@ -125,10 +113,10 @@ class Sandbox:
         if outcome.output.startswith("bwrap: execvp"):
             raise ScriptFailed(f"{script} needs {script.program[0]}, which can't be run in the tree: {outcome.output}")
         if outcome.status is None:
-            how = f"was killed after {self.timeout:g} seconds ({TIMEOUT_VARIABLE})"
+            how = f"was killed after {self.timeout:g} seconds (--script-timeout allows more)"
         else:
-            how = f"failed with exit status {outcome.status}"
-        raise ScriptFailed(f"{script} {how}: {outcome.output}" if outcome.output else f"{script} {how}")
+            how = f"failed with {_ending(outcome.status)}"
+        raise ScriptFailed(f"{script} {how}{_said(outcome.output)}")
 
     def call(self, *command: str) -> Outcome:
         """Run a program of the tree."""
@@ -161,7 +149,7 @@ class Sandbox:
             arguments += [*self._tree(""), *mounts]
         arguments += ["--remount-ro", "/", "--chdir", "/", "--"]
         environment = {**_ENVIRONMENT, "SOURCE_DATE_EPOCH": str(self.timestamp)}
-        return _run([*self.overlay.enter, "bwrap", *arguments, *command], environment, given, self.timeout)
+        return run_bounded([*self.overlay.enter, "bwrap", *arguments, *command], environment, given, self.timeout)
 
     def _tree(self, prefix: str) -> Iterator[str]:
         """The tree at `prefix`, with what a running system has beside it."""
@@ -178,14 +166,19 @@ class Sandbox:
                 yield from ("--dir", at)
         yield from ("--bind", str(merged / self.etc), f"{prefix}/etc")
         yield from ("--dev", f"{prefix}/dev", "--proc", f"{prefix}/proc")
-        yield from ("--perms", "1777", "--tmpfs", f"{prefix}/tmp")  # noqa: S108 - the sandbox's own
-        yield from ("--perms", "0755", "--tmpfs", f"{prefix}/run", "--dir", f"{prefix}/run/lock")
+        for name in _OF_THE_KERNEL:
+            yield from ("--ro-bind-try", f"/proc/{name}", f"{prefix}/proc/{name}")
+        yield from _in_memory("1777", f"{prefix}/tmp")  # noqa: S108 - the sandbox's own
+        yield from (*_in_memory("0755", f"{prefix}/run"), "--dir", f"{prefix}/run/lock")
         yield from ("--ro-bind", str(self._file("booted", b"")), f"{prefix}/run/ostree-booted")
         yield from ("--perms", "0755", "--tmpfs", f"{prefix}/var")
         for name in ("cache", "home", "lib", "log", "roothome", "spool", "tmp", "lib/rpm-state"):
             yield from ("--dir", f"{prefix}/var/{name}")
+        if (self.overlay.root / "usr/lib/alternatives").is_dir():
+            # Where an image keeps what alternatives(8) looks for there.
+            yield from ("--symlink", "../../usr/lib/alternatives", f"{prefix}/var/lib/alternatives")
         yield from ("--symlink", "../run", f"{prefix}/var/run", "--remount-ro", f"{prefix}/var")
-        yield from ("--perms", "1777", "--tmpfs", f"{prefix}/var/tmp")  # noqa: S108
+        yield from _in_memory("1777", f"{prefix}/var/tmp")  # noqa: S108
         state = self.scratch / "rpm-state"
         state.mkdir(exist_ok=True)
         yield from ("--bind", str(state), f"{prefix}/var/lib/rpm-state")
@@ -205,12 +198,18 @@ def time_limit() -> float:
     """
     text = os.environ.get(TIMEOUT_VARIABLE, "")
     try:
-        seconds = float(text) if text else _DEFAULT_TIMEOUT
+        seconds = float(text) if text else DEFAULT_TIMEOUT
     except ValueError:
         seconds = 0
     if not seconds > 0:
         raise LayeringError(f"{TIMEOUT_VARIABLE}={text!r} is not a number of seconds")
     return seconds
+
+
+def _in_memory(mode: str, at: str) -> Iterator[str]:
+    """An empty directory that a script may fill with an eighth of the memory that the machine has."""
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+    yield from ("--perms", mode, "--size", str(size), "--tmpfs", at)
 
 
 def _isolation() -> Iterator[str]:
@@ -234,48 +233,18 @@ def _python() -> str:
     return str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 
 
+def _ending(status: int) -> str:
+    """How a script ended; where its shell or bwrap tells of a signal by its number, the signal's name."""
+    try:
+        return f"exit status {status} ({signal.Signals(status - 128).name})"
+    except ValueError:
+        return f"exit status {status}"
+
+
+def _said(output: str) -> str:
+    """A script's output at the end of a message: more than one line below it."""
+    return "" if not output else f":\n{output}" if "\n" in output else f": {output}"
+
+
 def _needs_librpm(script: Script) -> bool:
     return bool(script.body) and (script.program[0] == LUA or script.expand or script.query)
-
-
-def _run(command: Sequence[str], environment: dict[str, str], given: bytes | None, timeout: float) -> Outcome:
-    """Run a command that may take so many seconds; the end of its output is kept. When it ends, so do its children."""
-    with tempfile.TemporaryFile() as stdin:
-        stdin.write(given or b"")
-        stdin.seek(0)
-        process = subprocess.Popen(
-            command,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            umask=0o022,
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + timeout
-    with process:
-        try:
-            assert process.stdout is not None  # noqa: S101 - it is a pipe
-            tail, ended = _read_tail(process.stdout, deadline)
-            status: int | None = None
-            if ended:
-                with suppress(subprocess.TimeoutExpired):
-                    status = process.wait(max(deadline - time.monotonic(), 0.1))
-        finally:
-            process.kill()  # the first process of the sandbox goes with it, and with that one all others
-    text = tail[-OUTPUT_AT_MOST:].decode(errors="replace").strip()
-    return Outcome(status, text)
-
-
-def _read_tail(stream: IO[bytes], deadline: float) -> tuple[bytes, bool]:
-    """The end of what the stream yields, and whether it ended before the deadline (of the monotonic clock)."""
-    tail = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        while (left := deadline - time.monotonic()) > 0:
-            if selector.select(left):
-                chunk = os.read(stream.fileno(), CHUNK)
-                if not chunk:
-                    return tail, True
-                tail = (tail + chunk)[-OUTPUT_AT_MOST:]
-    return tail, False

@@ -60,7 +60,7 @@ def scratch_for(repo: OSTree.Repo, scratch: Path) -> Path:
     """
     directory = work_directory(repo)
     clear_away(directory)
-    return find_scratch([directory, scratch])
+    return find_scratch([directory, scratch], directory)
 
 
 def graft_and_run(

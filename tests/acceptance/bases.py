@@ -184,6 +184,7 @@ def settle_rpmdb(directory: Path) -> None:
 def _finish(root: Path) -> None:
     """From what rpm laid down to what rpm-ostree commits."""
     (root / "etc").rename(root / "usr/etc")
+    shutil.rmtree(root / "var", ignore_errors=True)  # rpm makes /var/tmp for scripts
     for name in ("boot", "dev", "proc", "run", "sys", "sysroot", "tmp", "var"):
         (root / name).mkdir()
     (root / "tmp").chmod(0o1777)

@@ -5,6 +5,7 @@ The base has busybox, statically linked, for its shell; what makes users comes w
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -493,6 +494,34 @@ def test_a_failing_script_fails_the_transaction_with_its_output(
     assert host.last()["error"]["kind"] == "script-failed"
 
 
+def test_show_has_a_script_s_output_line_by_line(host: Host, repository: Repository) -> None:
+    publish(repository, "broken", {"%post": "echo gone wrong; echo it has; exit 3"})
+    fails(host, "pkg-add", "broken")
+    told = [line.strip() for line in host.ok("show", "last").stdout.splitlines()]
+    start = told.index("Error: broken-1.0-1.noarch: %post failed with exit status 3: [script-failed]")
+    assert told[start + 1 : start + 3] == ["gone wrong", "it has"]
+
+
+def test_output_can_t_steer_the_terminal_that_it_is_told_on(host: Host, repository: Repository) -> None:
+    publish(repository, "artist", {"%post": "printf 'a\\033[2Jb\\r\\nc\\007\\n'; exit 1"})
+    message = fails(host, "pkg-add", "artist").stderr
+    assert "a\ufffd[2Jb\nc\ufffd\n" in message
+    assert "\x1b" not in message
+
+
+def test_a_script_that_a_signal_ended_is_told_so(host: Host, repository: Repository) -> None:
+    publish(repository, "victim", {"%post": "kill -9 $$"})
+    assert "SIGKILL" in fails(host, "pkg-add", "victim").stderr
+
+
+def test_what_a_script_that_succeeds_says_is_in_the_log(host: Host, repository: Repository) -> None:
+    publish(repository, "talker", {"%post": "echo all is well; echo or nearly so >&2"})
+    said = host.run("pkg-add", "talker", check=0, env={"LAYER_DEBUG": "1"}).stderr
+    (line,) = (json.loads(line) for line in said.splitlines() if '"script"' in line)
+    assert line["script"] == "talker-1.0-1.noarch: %post"
+    assert line["output"] == "all is well\nor nearly so"
+
+
 def test_of_long_output_the_end_is_kept(host: Host, repository: Repository) -> None:
     publish(repository, "chatty", {"%post": "seq 1 200000; echo the end; exit 1"})
     message = fails(host, "pkg-add", "chatty").stderr
@@ -508,9 +537,17 @@ def test_a_script_that_hangs_is_killed_with_all_that_it_started(host: Host, repo
         result = host.run("pkg-add", "sleepy", check=1, env={"LAYER_SCRIPT_TIMEOUT": "2"})
     assert time.monotonic() - started < 30
     assert "killed after 2 seconds" in result.stderr
+    assert "--script-timeout" in result.stderr
     assert "before" in result.stderr
     assert host.last()["error"]["kind"] == "script-failed"
     assert not running(marker)
+
+
+def test_the_time_that_a_script_may_take_can_be_said_with_the_command(host: Host, repository: Repository) -> None:
+    publish(repository, "sleepy", {"%post": "sleep 60"})
+    result = fails(host, "pkg-add", "sleepy", "--script-timeout", "1")
+    assert "killed after 1 seconds" in result.stderr
+    assert host.run("pkg-add", "sleepy", "--script-timeout", "0").exit == 2
 
 
 def test_what_a_script_leaves_running_ends_with_it(host: Host, repository: Repository) -> None:
@@ -572,6 +609,40 @@ def test_without_bubblewrap_it_is_said_before_anything_is_done(
     assert host.last()["outcome"] == "refused"
     assert not (host.repo / "extensions/layer/pkgcache").exists()
     host.run("pkg-add", "--scripts=refuse", "foo", check=0, env={"PATH": str(tools)})
+
+
+@pytest.fixture
+def layered_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that no overlay can be made on: an overlay on an overlay, and the kernel stacks no third."""
+    mounted: list[Path] = []
+    below = tmp_path / "below"
+    below.mkdir()
+    for storey in ("first", "second"):
+        directory = tmp_path / storey
+        for name in ("upper", "work", "merged"):
+            (directory / name).mkdir(parents=True)
+        options = f"lowerdir={below},upperdir={directory / 'upper'},workdir={directory / 'work'}"
+        below = directory / "merged"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", below], check=True)
+        mounted.append(below)
+    (below / "tmp").mkdir()
+    yield below
+    for each in reversed(mounted):
+        subprocess.run(["umount", "--lazy", each], check=True)
+
+
+def test_where_no_overlay_can_be_made_it_is_said_before_anything_is_done(
+    base: BaseTree, repository: Repository, layered_disk: Path
+) -> None:
+    host = Host.install(layered_disk / "sysroot", base.repo.as_uri())
+    host.set_repo(repository.repo_file())
+    publish(repository, "scripted", {"%post": ":"})
+    with unchanged(host):
+        result = host.run("pkg-add", "scripted", check=1, env={"TMPDIR": str(layered_disk / "tmp")})
+    assert "Scripts of packages can't be run on this host" in result.stderr
+    assert "--scripts=" in result.stderr
+    assert host.last()["outcome"] == "refused"
+    assert not (host.repo / "extensions/layer/pkgcache").exists()
 
 
 # The choice
