@@ -24,7 +24,7 @@ def find_path(repo: OSTree.Repo, commit: str, path: str) -> OSTree.RepoFile | No
     Raises:
         GLib.Error: the commit, or a directory on the way, is missing or damaged.
     """
-    return find_below(_root(repo, commit), path)
+    return find_below(root_of(repo, commit), path)
 
 
 def find_below(root: OSTree.RepoFile, path: str) -> OSTree.RepoFile | None:
@@ -57,8 +57,12 @@ def find_below(root: OSTree.RepoFile, path: str) -> OSTree.RepoFile | None:
     return here
 
 
-def _root(repo: OSTree.Repo, commit: str) -> OSTree.RepoFile:
-    """The root directory. Checked before it is read: libostree crashes on a damaged object."""
+def root_of(repo: OSTree.Repo, commit: str) -> OSTree.RepoFile:
+    """The root directory of a commit. Checked before it is read: libostree crashes on a damaged object.
+
+    Raises:
+        GLib.Error: the commit or the directory is missing or damaged.
+    """
     repo.fsck_object(OSTree.ObjectType.COMMIT, commit)
     _, variant, _ = repo.load_commit(commit)
     contents, metadata = (bytes(variant.get_child_value(index).unpack()).hex() for index in (6, 7))
@@ -86,7 +90,7 @@ def read_text(repo: OSTree.Repo, commit: str, path: str) -> str | None:
 
 def read_bytes(repo: OSTree.Repo, commit: str, path: str) -> bytes | None:
     """The content of a small file in the commit, None where there is no such file."""
-    return bytes_below(_root(repo, commit), path)
+    return bytes_below(root_of(repo, commit), path)
 
 
 def bytes_below(root: OSTree.RepoFile, path: str) -> bytes | None:

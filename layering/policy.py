@@ -18,7 +18,7 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
-from layering.commit_tree import bytes_below, file_info, find_below  # noqa: E402
+from layering.commit_tree import bytes_below, file_info, find_below, root_of  # noqa: E402
 from layering.errors import BaseError  # noqa: E402
 from layering.file_contexts import CONTEXTS, SUBSTITUTIONS  # noqa: E402
 from layering.policy_modules import require_semodule  # noqa: E402
@@ -115,7 +115,7 @@ def policy_of_tree(root: OSTree.RepoFile, tree: str) -> Policy | None:
 
 def _read_policy(repo: OSTree.Repo, base: str, packages: Iterable[CachedPackage]) -> Policy | None:
     packages = sorted(packages, key=lambda package: package.nevra)
-    _, root, _ = repo.read_commit(base)
+    root = root_of(repo, base)
     sources: list[Source] = [(root, place) for place in PLACES]
     sources += [(found, PLACES[1]) for each in packages if (found := _root(each)) is not None]
     policy = _gather(sources, f"commit {base}")
@@ -146,7 +146,7 @@ def _gather(sources: Sequence[Source], tree: str) -> Policy | None:
 def _root(package: CachedPackage) -> OSTree.RepoFile | None:
     """The package's tree, where it has a say in the policy. What is damaged is found out when it is laid."""
     try:
-        _, root, _ = package.repo.read_commit(package.commit)
+        root = root_of(package.repo, package.commit)
         return root if find_below(root, PLACES[1]) is not None else None
     except GLib.Error:
         return None

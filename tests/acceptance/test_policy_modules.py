@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,19 @@ def test_the_same_module_gives_the_same_commit_on_another_host_at_another_time(
 
 
 # What does not work
+
+
+def test_a_base_without_semodule_is_named_before_anything_is_made(
+    install_host: InstallHost, base: BaseTree, repository: Repository
+) -> None:
+    without = {path: file for path, file in modular_policy().items() if not path.endswith("/semodule")}
+    replace(base, files=without).commit(BRANCH, "2")
+    publish(repository, "demo-selinux", {MODULE: OF_DEMO}, {"%post": INSTALL})
+    host = install_host(repository.repo_file())
+    result = fails(host, "pkg-add", "demo-selinux")
+    assert f"demo-selinux-1.0-1.noarch brings SELinux policy modules ({MODULE})" in result.stderr
+    assert "the base has no semodule" in result.stderr
+    assert host.last()["error"]["kind"] == "policy-modules-refused"
 
 
 def test_a_module_that_can_not_be_built_fails_the_transaction(host: Host, repository: Repository) -> None:
