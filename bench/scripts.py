@@ -185,7 +185,7 @@ class Ours:
         plan = plan_scripts([self.cached.header], base_of(root))
         shutil.rmtree(root)
         ground = Ground(self.work, deployed)
-        grafted = graft_and_run(
+        grafted, _ = graft_and_run(
             self.repo,
             self.base,
             [self.cached],
@@ -195,6 +195,7 @@ class Ours:
             rpmdb=DBPATH,
             timestamp=TIME,
             labels=UNLABELLED,
+            relabel=lambda _: [self.cached],
         )
         return commit_tree(self.repo, self.base, grafted.tree)
 
