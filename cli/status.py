@@ -118,7 +118,7 @@ def _lines(document: Status, verbose: bool, journal: Journal | None) -> Iterator
     for entry in document.deployments:
         mark = "●" if entry.booted else " "
         marks = "".join(f" ({name})" for name in ("staged", "pinned") if getattr(entry, name))
-        yield click.style(f"{mark} {entry.refspec}{marks}", bold=entry.booted)
+        yield click.style(f"{mark} {entry.refspec or '(no refspec)'}{marks}", bold=entry.booted)
         yield from rendering.fields(_facts(entry, verbose, journal), "    ")
     if not document.deployments:
         yield "  none"

@@ -24,6 +24,12 @@ class RefspecEqual(Refused):
     id = "refspec-equal"
 
 
+class NoRefspec(Refused):
+    """The host follows no refspec that could lead to another base."""
+
+    id = "no-refspec"
+
+
 class Older(BaseError):
     """An upgrade would lead to a base older than the present one."""
 

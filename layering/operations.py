@@ -17,6 +17,7 @@ from layering.host import Decide
 from layering.nevra import compare
 from layering.plan import Goal, Policy
 from layering.work import Work
+from projections import origin
 from projections.host import HostState
 from projections.packages import is_named
 
@@ -155,6 +156,10 @@ def _move(
 ) -> Decision:
     """Onto another base: everything wanted is laid on it anew, by the first of the policies that can."""
     repo = work.repo
+    if not refspec:
+        image = work.state.origin_extra.get("origin", {}).get(origin.CONTAINER)
+        follows = f"the container image {image}, which layer can't pull" if image else "nothing"
+        raise base.NoRefspec(f"The host follows {follows}", hint="`layer rebase REFSPEC` makes it follow a refspec.")
     if work.dry_run:
         repo, commit = base.peek(repo, refspec, revision, work.scratch)
     elif work.cacheonly:

@@ -193,7 +193,7 @@ def evolve(state: HostState, change: object) -> HostState:
         case BaseChanged():
             return replace(
                 state,
-                refspec=change.refspec,
+                refspec=change.refspec or None,
                 base_commit=change.commit,
                 version=change.version,
                 pinned_base=change.pinned_base,

@@ -22,6 +22,9 @@ _OURS = {
     "libostree-transient": {"pinned"},
 }
 
+CONTAINER = "container-image-reference"
+"""What bootc and rpm-ostree write in place of a refspec where the base comes from a container image."""
+
 
 class Origin(msgspec.Struct, frozen=True):
     """What an origin file says. extra: groups and keys that are not layer's, kept as they are."""
@@ -37,7 +40,8 @@ def render(state: HostState, transaction_uuid: str) -> str:
     """The origin of a deployment of this state, made by this transaction."""
     groups: dict[str, dict[str, str]] = {"origin": {}}
     layered = bool(state.requested or state.packages)
-    groups["origin"]["baserefspec" if layered else "refspec"] = state.refspec or ""
+    if state.refspec:
+        groups["origin"]["baserefspec" if layered else "refspec"] = state.refspec
     if state.pinned_base and state.base_commit:
         groups["origin"]["override-commit"] = state.base_commit
     packages = {
@@ -47,7 +51,9 @@ def render(state: HostState, transaction_uuid: str) -> str:
     if any(packages.values()):
         groups["packages"] = {key: _list(values) for key, values in packages.items() if values}
     for group, keys in state.origin_extra.items():
-        groups.setdefault(group, {}).update(keys)
+        # A host that came from a container image, and follows a refspec now, no longer follows the image.
+        left = {key: value for key, value in keys.items() if not (state.refspec and key == CONTAINER)}
+        groups.setdefault(group, {}).update(left)
     groups["layer"] = {**groups.pop("layer", {}), "transaction": transaction_uuid}
     return "\n".join(
         f"[{group}]\n" + "".join(f"{key}={value}\n" for key, value in keys.items()) for group, keys in groups.items()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree
-from tests.acceptance.checks import same_deployments, settled
-from tests.acceptance.host import Host
+from tests.acceptance.checks import refused, same_deployments, settled
+from tests.acceptance.host import REMOTE, Host
 
 
 def deploy_by_hand(host: Host, base: BaseTree, version: str = "2") -> str:
@@ -129,3 +129,23 @@ def test_status_shows_a_foreign_deployment_without_a_transaction(host: Host, bas
     foreign = deploy_by_hand(host, base)
     assert host.current()["commit"] == foreign
     assert host.current()["transaction"] is None
+
+
+def test_a_host_that_follows_a_container_image_keeps_it_and_can_be_layered_upon(host: Host) -> None:
+    """Regression: an empty refspec was written, and what layer had made itself was taken for another tool's."""
+    image = "container-image-reference=ostree-unverified-registry:registry.example/os:1"
+    path = host.deployment()
+    path.with_name(f"{path.name}.origin").write_text(f"[origin]\n{image}\n")
+    assert "(no refspec)" in host.ok("status").stdout
+    host.ok("pkg-add", "foo")
+    assert host.origin().startswith(f"[origin]\n{image}\n\n[packages]\nrequested=foo;\n")
+    host.ok("pkg-delete", "foo")
+    assert [entry["verb"] for entry in host.history()] == ["adopt", "pkg-add", "pkg-delete"]
+    for verb in (["upgrade"], ["deploy", "1"]):
+        told = refused(host, *verb)
+        assert "registry.example/os:1, which layer can't pull" in told.stderr
+    host.ok("rebase", f"{REMOTE}:{BRANCH}")
+    assert "container-image" not in host.origin()
+    host.ok("rollback", "1")
+    assert image in host.origin()
+    assert host.current()["refspec"] is None
