@@ -11,6 +11,7 @@ import msgspec
 from cli import rendering
 from cli.documents import Shown, ShownEvent
 from cli.reading import open_journal
+from journal.events import JournalReplayed
 from projections import points
 from projections.errors import BadPoint
 from projections.transactions import Failure, Transaction, tell
@@ -61,7 +62,7 @@ def _lines(journal: Journal, number: int) -> Iterator[str]:
     events = points.events_of(journal, number)
     told = tell(events)
     yield click.style(f"Transaction {number}", bold=True) + f"  {rendering.outcome(told.outcome, told.recovered)}"
-    yield from rendering.fields(_facts(told), "  ")
+    yield from rendering.fields([*_facts(told), ("Replayed", _source(events))], "  ")
     checksums = _checksums(events)
     for title, packages in (
         ("Added", told.added),
@@ -110,6 +111,15 @@ def _error(error: Failure) -> str:
     """The message, its kind at the end of the first line: what follows is a script's output."""
     first, line_end, rest = error.message.partition("\n")
     return f"{first} [{error.kind}]{line_end}{rest}"
+
+
+def _source(events: list[Any]) -> str | None:
+    """Which journal a replay went by, and how far."""
+    for event in events:
+        if isinstance(event.payload, JournalReplayed):
+            said = event.payload
+            return f"transaction {said.transaction} of {said.machine_id or 'a host'}, root hash {said.root_hash}"
+    return None
 
 
 def _checksums(events: list[Any]) -> dict[str, str]:

@@ -56,6 +56,7 @@ def test_it_is_recorded_from_which_journal_and_how_far(host: Host, other: Path, 
     (source,) = (each["payload"] for each in new.json("show", "last")["events"] if each["type"] == "journal-replayed")
     past = host.json("status", "--as-of", "3")["journal"]
     assert (source["transaction"], source["position"], source["root_hash"]) == (3, past["events"], past["root_hash"])
+    assert f"Replayed: transaction 3 of {source['machine_id']}, root hash {past['root_hash']}" in new.ok("show").stdout
     assert new.current()["layered"] == [FOO]
     assert new.commit_of() == host.history()[2]["layered_commit"]
 

@@ -47,6 +47,7 @@ def test_what_a_host_prints_and_records_is_as_they_say(host: Host, base: BaseTre
     host.ok("audit", "checkpoint")
     host.admin("deploy", f"--os={host.stateroot}", f"test:{BRANCH}")
     printed |= {
+        "doctor": json.loads(host.run("doctor", "--json", check=3).stdout),
         "sync": host.json("sync"),
         "status": host.json("status"),
         "history": host.json("history"),
