@@ -18,6 +18,7 @@ from journal.events import (
     TransactionPinned,
     TransactionUnpinned,
 )
+from journal.printable import printable
 from layering.host import Result
 
 _THOUSAND = 1000
@@ -30,7 +31,7 @@ def tell(result: Result, *, preview: bool = False) -> None:
     preview: nothing more was asked for than what would change.
     """
     for note in result.notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Note: {printable(note)}", err=True)
     if not result.changes:
         click.echo(result.message or "No change.")
         return

@@ -7,6 +7,7 @@ from itertools import groupby
 import click
 
 from cli import changing, rendering
+from journal.printable import printable
 
 
 @click.command("search", short_help="Look for packages in the repositories.")
@@ -20,7 +21,7 @@ def command(ctx: click.Context, text: str, cacheonly: bool, as_json: bool) -> No
         found = resolver.search(text)
         notes = resolver.notes
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Note: {printable(note)}", err=True)
     if as_json:
         rendering.print_json(found)
         return
@@ -31,5 +32,5 @@ def command(ctx: click.Context, text: str, cacheonly: bool, as_json: bool) -> No
     for matched, matches in groupby(found, key=lambda each: each.matched):
         title = " and ".join(word.capitalize() for word in matched.split(" and "))
         lines.append(click.style(f"===== {title} Matched =====", bold=True))
-        lines += dict.fromkeys(f"{each.name} : {each.summary}" for each in matches)
+        lines += dict.fromkeys(printable(f"{each.name} : {each.summary}") for each in matches)
     rendering.print_lines(lines)

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from journal.printable import printable
+
 
 class LayerError(Exception):
     """Anything that goes wrong in a way that a user should read about.
@@ -30,6 +32,7 @@ class LayerError(Exception):
     Attributes:
         id: kebab-case name, stable; `error.kind` in the journal and in `--json`.
         exit_code: what the process ends with.
+        message: what went wrong; what it quotes can't steer a terminal.
         hint: what the user may do about it, or None.
         transaction: number of the transaction that records it, None where none does.
     """
@@ -38,8 +41,8 @@ class LayerError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = printable(message, keep="\n\t")
+        super().__init__(self.message)
         self.hint = hint
         self.transaction: int | None = None
 

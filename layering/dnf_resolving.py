@@ -14,7 +14,8 @@ from layering import dnf_specs
 from layering.dnf_download import Downloads, sha256_of
 from layering.dnf_goal import Answer, Question, Unsolvable, hidden, solve
 from layering.dnf_universe import DnfUniverse
-from layering.errors import BaseWouldChange, PackagesNotFound, ResolveError
+from layering.errors import BaseWouldChange, PackagesNotFound, RepositoryError, ResolveError
+from layering.nevra import is_nevra
 from layering.resolver import Demand, Resolution, ResolvedPackage
 
 
@@ -53,6 +54,9 @@ class Resolving:
         with hidden(self._sack, strangers):
             answer = self._answer()
         added = list(answer.added)
+        if strange := [each for each in added if not is_nevra(str(each))]:
+            names = ", ".join(repr(str(each)) for each in strange)
+            raise RepositoryError(f"{strange[0].reponame} has packages that are called as none can be: {names}")
         layered = sorted((self._describe(each) for each in added), key=lambda each: each.package.nevra)
         return Resolution(
             packages=tuple(layered),

@@ -18,6 +18,7 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import OSTree  # noqa: E402
 
+from journal.printable import printable  # noqa: E402
 from layering.accounts import Accounts, accounts_of  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
 from layering.errors import FileConflict  # noqa: E402
@@ -175,7 +176,7 @@ class _Graft:
         before, nevra = self.made[real]
         if nevra is not None and before != metadata:
             raise FileConflict(
-                f"directory /{real} has one mode or owner in {nevra} and another in {layer.package.nevra}"
+                f"directory /{printable(real)} has one mode or owner in {nevra} and another in {layer.package.nevra}"
             )
         self.made[real] = (metadata, nevra or layer.package.nevra)
         tree.set_metadata_checksum(metadata)
@@ -294,4 +295,4 @@ class _Graft:
         owner, _ = self._owner(parent, name)
         if real in self.made:
             owner = self.made[real][1] or "another package"
-        return FileConflict(f"/{real} of {layer.package.nevra} is {what} {owner}")
+        return FileConflict(f"/{printable(real)} of {layer.package.nevra} is {what} {owner}")

@@ -1,8 +1,20 @@
-"""Versions of packages, compared as rpm does."""
+"""What packages can be called, and their versions compared as rpm does."""
 
 from __future__ import annotations
 
+import re
+
 from projections.packages import evr
+
+# What rpmbuild lets packages be called (rpm's build/parsePreamble.c), which has no dash in a version or release.
+_NEVRA = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._+%{}~^-]*-(?:[0-9]+:)?[A-Za-z0-9._+%{}~^]+-[A-Za-z0-9._+%{}~^]+\.[A-Za-z0-9_]+"
+)
+
+
+def is_nevra(text: str) -> bool:
+    """Whether a package can be called so. It becomes the name of a branch and of files, and is printed."""
+    return _NEVRA.fullmatch(text) is not None
 
 
 def compare(left: str, right: str) -> int:

@@ -10,6 +10,7 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import OSTree  # noqa: E402
 
+from journal.printable import printable  # noqa: E402
 from layering.commit_tree import LINKS_AT_MOST  # noqa: E402
 from layering.errors import ImportRefused  # noqa: E402
 from layering.objects import link_target  # noqa: E402
@@ -69,7 +70,7 @@ class PathResolution:
             if name == "..":
                 stack.pop()
                 if not stack:
-                    raise ImportRefused(f"{package}: a link leads /{join(start, path)} out of the image")
+                    raise ImportRefused(f"{package}: a link leads /{printable(join(start, path))} out of the image")
                 continue
             there = lookup(tree, name)
             if here not in self.aliases and not isinstance(there, str):
@@ -78,15 +79,14 @@ class PathResolution:
             target = self.aliases.get(here) or self._link_target(str(there), here)
             links += 1
             if links > LINKS_AT_MOST:
-                raise ImportRefused(f"{package}: links lead /{join(start, path)} in a circle")
+                raise ImportRefused(f"{package}: links lead /{printable(join(start, path))} in a circle")
             if target.startswith("/"):
                 stack = [(self._root, "")]
             todo.extendleft(reversed(target.split("/")))
         tree, real = stack[-1]
         if any(f"{real}/".startswith(f"{outside}/") for outside in OUTSIDE):
-            raise ImportRefused(
-                f"{package}: a link leads /{join(start, path)} to /{real}, which is not part of the image"
-            )
+            led = f"a link leads /{printable(join(start, path))} to /{printable(real)}"
+            raise ImportRefused(f"{package}: {led}, which is not part of the image")
         return tree, real
 
     def _link_target(self, checksum: str, path: str) -> str:

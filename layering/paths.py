@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from journal.printable import printable
 from layering.errors import ImportRefused
 from layering.tmpfiles import Line
 
@@ -22,6 +23,15 @@ _AT_BOOT = frozenset({"var", "run", "tmp", "home", "root", "srv", "mnt", "media"
 _OF_THE_HOST = _AT_BOOT | {"boot", "dev", "proc", "sys", "sysroot", "ostree", "opt"}
 OUTSIDE = frozenset({*_OF_THE_HOST, "usr/local"})
 """What is not part of an image, relative to its root."""
+
+DEPTH_AT_MOST = 128
+"""How deep a path may lie: what is deeper than any file system hierarchy is made to exhaust who walks it."""
+
+PATH_AT_MOST = 4095
+"""Bytes of a path or of a link's target: PATH_MAX of limits.h, without its NUL."""
+
+_NAME_AT_MOST = 255  # bytes, NAME_MAX of limits.h
+_SHOWN = 60  # characters of a name that is too long
 
 # Long since links into /run; systemd-tmpfiles wants them spelt out.
 _MOVED = (("/var/run/", "/run/"), ("/var/lock/", "/run/lock/"))
@@ -113,6 +123,13 @@ def _parts(path: str, package: str) -> list[str]:
     parts = [part for part in path.split("/") if part]
     if ".." in parts or "." in parts:
         raise ImportRefused(f"{package}: {path!r} leads out of where it says it is")
+    if len(parts) > DEPTH_AT_MOST:
+        raise ImportRefused(f"{package}: {path[:_SHOWN]!r}… lies below {len(parts) - 1:,} directories")
+    if len(path.encode(errors="surrogateescape")) > PATH_AT_MOST:
+        raise ImportRefused(f"{package}: {path[:_SHOWN]!r}… is longer than {PATH_AT_MOST} bytes")
+    for part in parts:
+        if len(part.encode(errors="surrogateescape")) > _NAME_AT_MOST:
+            raise ImportRefused(f"{package}: the name {part[:_SHOWN]!r}… is longer than {_NAME_AT_MOST} bytes")
     return parts
 
 
@@ -146,8 +163,8 @@ def _at_boot(entry: Entry, path: str) -> Placement:
         case Kind.SYMLINK:
             return Placement(line=Line(path, "L", target=entry.target))
         case Kind.REGULAR:
-            return Placement(note=f"{entry.path} is left out: it is not part of an OSTree image")
+            return Placement(note=f"{printable(entry.path)} is left out: it is not part of an OSTree image")
 
 
 def _refusal(entry: Entry, package: str, reason: str) -> ImportRefused:
-    return ImportRefused(f"{package}: {entry.path} can't be layered: {reason}")
+    return ImportRefused(f"{package}: {printable(entry.path)} can't be layered: {reason}")

@@ -15,13 +15,19 @@ from typing import BinaryIO
 
 import rpm
 
+from journal.printable import printable
 from layering.errors import ImportRefused
 from layering.librpm import captured_log
+from layering.nevra import is_nevra
+from layering.rpmindex import check_index
 
 _CHUNK = 1 << 20
 
 # PGPHASHALGO_* of rpmpgp.h, as digests in a header are numbered.
 DIGESTS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
+
+COMPRESSORS = frozenset({"gzip", "bzip2", "lzma", "xz", "zstd"})
+"""That librpm knows, by the names that headers give them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +51,11 @@ def read_rpm(path: Path) -> RpmFile:
     The digests of header and payload are checked; who signed them is for the repository's rules to say.
 
     Raises:
-        ImportRefused: not readable, not an RPM, damaged, or a source package.
+        ImportRefused: not readable, not an RPM, damaged, malformed, or a source package.
     """
     try:
         with path.open("rb") as file:
+            check_index(file.fileno(), printable(str(path)))
             header = _read_header(file.fileno(), str(path))
             # librpm reads unbuffered: the offset now is where the payload starts.
             length = os.lseek(file.fileno(), 0, os.SEEK_CUR)
@@ -58,7 +65,11 @@ def read_rpm(path: Path) -> RpmFile:
         raise ImportRefused(f"{path}: {error.strerror or error}") from error
     if header.isSource():
         raise ImportRefused(f"{path} is a source package: only binary packages can be layered")
-    return RpmFile(path, nevra_of(header), sha256, header, prefix)
+    nevra = nevra_of(header)
+    if not is_nevra(nevra) or {"-", ":"} & {*header["version"], *header["release"]}:
+        raise ImportRefused(f"{path} holds a package that calls itself {nevra!r}, as none can be called")
+    _refuse_malformed(header, nevra)
+    return RpmFile(path, nevra, sha256, header, prefix)
 
 
 def header_of(prefix: bytes) -> rpm.hdr:
@@ -107,6 +118,23 @@ def _read_header(fd: int, name: str, *, trusted: bool = False) -> rpm.hdr:
         # The log names the file descriptor's path, when it knows one.
         raise ImportRefused(f"{name} is not a readable RPM: {log.text.replace(f'{name}: ', '') or reason}")
     return header
+
+
+def _refuse_malformed(header: rpm.hdr, nevra: str) -> None:
+    """Values that lead elsewhere than the header's other values are; how many there are was seen before."""
+    try:
+        rpm.files(header)
+    except ValueError as error:
+        raise ImportRefused(f"{nevra}: its list of files is malformed") from error
+    for kind in ("TRIGGER", "FILETRIGGER", "TRANSFILETRIGGER"):
+        scripts = len(header[getattr(rpm, f"RPMTAG_{kind}SCRIPTS")] or ())
+        if any(index >= scripts for index in header[getattr(rpm, f"RPMTAG_{kind}INDEX")] or ()):
+            raise ImportRefused(f"{nevra}: {kind}INDEX names a script that is not there")
+    form, compressor = header[rpm.RPMTAG_PAYLOADFORMAT] or "cpio", header[rpm.RPMTAG_PAYLOADCOMPRESSOR]
+    if form != "cpio":
+        raise ImportRefused(f"{nevra}: its payload is {form!r}, not cpio")
+    if compressor and compressor not in COMPRESSORS:
+        raise ImportRefused(f"{nevra}: its payload is compressed with {compressor!r}, which is not known here")
 
 
 def _checksum(file: BinaryIO, header: rpm.hdr, prefix: bytes, path: Path) -> str:

@@ -13,6 +13,7 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
+from journal.printable import printable  # noqa: E402
 from layering.errors import ImportRefused  # noqa: E402
 from layering.labels import UNLABELLED, Labels, label_in, with_label  # noqa: E402
 
@@ -129,4 +130,4 @@ def _directory_metadata(mode: int, uid: int, gid: int, label: str | None) -> GLi
 
 
 def _both(path: str, package: str) -> ImportRefused:
-    return ImportRefused(f"{package} has two different things at or around {path}")
+    return ImportRefused(f"{package} has two different things at or around /{printable(path)}")

@@ -28,6 +28,12 @@ REMOTE = "test"
 # Without this libostree makes deployments immutable, as on a real host, and tests could not remove them.
 ENVIRONMENT = {"OSTREE_SYSROOT_DEBUG": "mutable-deployments"}
 LAYER = Path(sys.executable).parent / "layer"
+_MEASURE = """
+import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+print(json.dumps([done.returncode, done.stdout, done.stderr, peak]))
+"""
 TIMEOUT = 120  # seconds that one run of the command may take
 
 
@@ -107,6 +113,23 @@ class Host:
         result = Result(command, done.returncode, done.stdout, done.stderr)
         assert check is None or result.exit == check, str(result)
         return result
+
+    def measure(self, *args: str | Path) -> tuple[Result, int]:
+        """Run `layer ARGS`, and tell how many bytes of memory the process had at its peak.
+
+        By a process between: what is forked from this one starts with the peak that this one has had.
+        """
+        command = self.command(*args)
+        done = subprocess.run(
+            [sys.executable, "-c", _MEASURE, *command],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=True,
+        )
+        status, stdout, stderr, peak = json.loads(done.stdout)
+        return Result(command, status, stdout, stderr), peak
 
     def command(self, *args: str | Path) -> tuple[str, ...]:
         """The command line that `run` runs."""
