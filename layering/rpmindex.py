@@ -54,8 +54,11 @@ def check_index(fd: int, name: str) -> None:
     length = start + 16 + _size(intro)
     if length > BYTES_AT_MOST:
         raise ImportRefused(f"{name} has a header of {length:,} bytes: at most {BYTES_AT_MOST:,} can be layered")
+    index = os.pread(fd, 16 * intro[0], start + 16)
+    if len(index) < 16 * intro[0]:
+        raise ImportRefused(f"{name} is not a readable RPM: it ends within its header")
     counts: dict[int, int] = {}
-    for tag, _, _, count in struct.iter_unpack(">IIII", os.pread(fd, 16 * intro[0], start + 16)):
+    for tag, _, _, count in struct.iter_unpack(">IIII", index):
         counts[tag] = max(count, counts.get(tag, 0))
     for reason in _misfits({name: counts[tag] for name, tag in _numbers().items() if tag in counts}):
         raise ImportRefused(f"{name} is malformed: {reason}")

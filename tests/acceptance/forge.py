@@ -138,6 +138,30 @@ class Forgery:
         values[index] = value  # type: ignore[call-overload]
         return self.set(tag, values)
 
+    def fill(self, path: str, count: int) -> Self:
+        """As many small files more, `path` formatted with the number of each; all different, in one directory."""
+        directory, _, name = path.encode().rpartition(b"/")
+        numbers = range(count)
+        contents = [b"%d\n" % number for number in numbers]
+        inode = len(self.get("BASENAMES")) + 1
+        lists: dict[str, list[bytes] | list[int]] = {
+            "BASENAMES": [name % number for number in numbers],
+            "DIRINDEXES": [len(self.get("DIRNAMES"))] * count,
+            "FILESIZES": [len(content) for content in contents],
+            "FILEDIGESTS": [hashlib.sha256(content).hexdigest().encode() for content in contents],
+            "FILEINODES": [inode + number for number in numbers],
+        }
+        for tag in _OF_FILES:
+            if getattr(rpm, f"RPMTAG_{tag}") in self.header.tags:
+                several = self.get(tag)
+                self.set(tag, [*several, *lists.get(tag, several[-1:] * count)])  # type: ignore[list-item]
+        self.set("DIRNAMES", [*self.get("DIRNAMES"), directory + b"/"])  # type: ignore[list-item]
+        self.members += [
+            Member(b"." + directory + b"/" + name % number, content, inode=inode + number)
+            for number, content in zip(numbers, contents, strict=True)
+        ]
+        return self
+
     def add(self, path: str, content: bytes = b"", *, mode: int = 0o100644, link: str = "") -> Self:
         """One file more, as the header and the payload have it, all of its attributes those of an ordinary one."""
         directory, _, name = path.encode().rpartition(b"/")

@@ -38,6 +38,7 @@ class File:
     config: bool = False
     ghost: bool = False
     directory: bool = False
+    zeros: int = 0  # bytes after the content, on the disk of no size
     device: str = ""  # as %dev takes it: "c,1,3"
     directives: str = ""  # of %files, as they are: "%doc", "%verify(not size)"
 
@@ -189,6 +190,7 @@ def _lay_out(recipe: _Recipe, root: Path) -> None:
             target.hardlink_to(root / file.hardlink_to.lstrip("/"))
         else:
             target.write_bytes(file.data)
+            os.truncate(target, len(file.data) + file.zeros)
     for path, _ in reversed(recipe.files):
         when = (recipe.build_time, recipe.build_time)
         os.utime(root / path.lstrip("/"), when, follow_symlinks=False)
