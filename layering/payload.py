@@ -30,7 +30,7 @@ from layering.errors import ImportRefused  # noqa: E402
 from layering.labels import UNLABELLED, Labels, attributes_of, relabelled, with_label  # noqa: E402
 from layering.librpm import captured_log  # noqa: E402
 from layering.paths import PATH_AT_MOST, Entry, Kind, Placement, place, refuse_kernel  # noqa: E402
-from layering.rpmfile import DIGESTS, RpmFile  # noqa: E402
+from layering.rpmfile import DIGESTS, RpmFile, is_utf8  # noqa: E402
 from layering.tmpfiles import Line, paths_of  # noqa: E402
 from layering.trees import Directory  # noqa: E402
 
@@ -288,11 +288,9 @@ def entry_of(file: Any, nevra: str) -> Entry:
     """
     kind = _KINDS.get(stat.S_IFMT(file.mode & 0xFFFF))
     for text in (file.name, file.linkto or "", file.user, file.group):
-        try:
-            text.encode()
-        except UnicodeEncodeError:
+        if not is_utf8(text):
             raw = text.encode(errors="surrogateescape")
-            raise ImportRefused(f"{nevra}: {raw!r} is not UTF-8, as OSTree's file names have to be") from None
+            raise ImportRefused(f"{nevra}: {raw!r} is not UTF-8, as OSTree's file names have to be")
     name = printable(file.name)
     if kind is None:
         raise ImportRefused(f"{nevra}: {name} is a device, a fifo or a socket: it can't be layered")

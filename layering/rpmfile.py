@@ -126,6 +126,18 @@ def _refuse_malformed(header: rpm.hdr, nevra: str) -> None:
         rpm.files(header)
     except ValueError as error:
         raise ImportRefused(f"{nevra}: its list of files is malformed") from error
+    reason = ""
+    with captured_log() as log:
+        try:
+            rpm.TransactionSet().addInstall(header, None, "i")
+        except rpm.error as error:
+            reason = str(error)
+    if reason:
+        raise ImportRefused(f"{nevra}: librpm does not take it: {log.text or reason}")
+    for kind in ("TRIGGER", "FILETRIGGER", "TRANSFILETRIGGER"):
+        for name in header[getattr(rpm, f"RPMTAG_{kind}NAME")] or ():
+            if not is_utf8(name):
+                raise ImportRefused(f"{nevra}: {kind}NAME is not UTF-8: {name!r}")
     for kind in ("TRIGGER", "FILETRIGGER", "TRANSFILETRIGGER"):
         scripts = len(header[getattr(rpm, f"RPMTAG_{kind}SCRIPTS")] or ())
         if any(index >= scripts for index in header[getattr(rpm, f"RPMTAG_{kind}INDEX")] or ()):
@@ -135,6 +147,15 @@ def _refuse_malformed(header: rpm.hdr, nevra: str) -> None:
         raise ImportRefused(f"{nevra}: its payload is {form!r}, not cpio")
     if compressor and compressor not in COMPRESSORS:
         raise ImportRefused(f"{nevra}: its payload is compressed with {compressor!r}, which is not known here")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether what librpm's binding gave was UTF-8: other bytes come as surrogates, and nothing takes those back."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _checksum(file: BinaryIO, header: rpm.hdr, prefix: bytes, path: Path) -> str:

@@ -23,6 +23,8 @@ _SIGNATURES, _IMMUTABLE = 62, 63  # tags of the two headers' regions
 _SIZE, _MD5, _SHA1, _SHA256 = 1000, 1004, 269, 273  # tags of the signature header
 _INTEGERS = {2: ("B", 1), 3: (">H", 2), 4: (">I", 4), 5: (">Q", 8)}
 INT16, INT32, INT64, STRING, BINARY, STRINGS = 3, 4, 5, 6, 7, 8
+LINK = 0o120777
+"""The mode of a symbolic link."""
 
 Value = bytes | list[bytes] | list[int]
 

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tests.acceptance.forge import BINARY, INT16, INT32, INT64, STRING, STRINGS, Forgery, Member, Raw, plain
+from tests.acceptance.forge import BINARY, INT16, INT32, INT64, LINK, STRING, STRINGS, Forgery, Member, Raw, plain
 from tests.acceptance.rpms import File
 
 Change = Callable[[Forgery], object]
 MANY = 1_000_000
 GHOST = 1 << 6  # RPMFILE_GHOST
 BOMB = 4 << 20  # bytes of a piece that a bomb is made of
-FIFO, DEVICE, BLOCK, SOCKET, LINK = 0o010644, 0o020644, 0o060644, 0o140644, 0o120777
+FIFO, DEVICE, BLOCK, SOCKET = 0o010644, 0o020644, 0o060644, 0o140644
 
 
 def _first(forgery: Forgery, **changes: object) -> None:
@@ -121,6 +121,10 @@ def _trigger(tag: str, values: list[bytes] | list[int]) -> Change:
         forgery.set(tag, values)
 
     return change
+
+
+def _trigger_lacks(tag: str) -> Change:
+    return lambda forgery: (_trigger("TRIGGERINDEX", [0])(forgery), forgery.drop(tag))
 
 
 def _set(tag: str, value: object, kind: int | None = None) -> Change:
@@ -234,7 +238,14 @@ LYING: dict[str, tuple[Change, str]] = {
         "TRIGGER",
     ),
     "a trigger of no script": (_trigger("TRIGGERINDEX", [5]), "TRIGGERINDEX"),
-    "provides without flags": (_set("PROVIDENAME", [b"evil", b"more"]), "PROVIDE"),
+    "a trigger of no flags": (_trigger_lacks("TRIGGERFLAGS"), "TRIGGERFLAGS"),
+    "a trigger of no version": (_trigger_lacks("TRIGGERVERSION"), "TRIGGERVERSION"),
+    "a trigger on a name that is not UTF-8": (_trigger("TRIGGERNAME", [b"\xfa"]), "TRIGGERNAME"),
+    "no operating system": (lambda f: f.drop("OS"), "librpm does not take it"),
+    "a header with a script of 70 MiB": (_scripts("PREIN", b"#" * (70 << 20), STRING), "header of"),
+    "provides of no version": (lambda f: f.drop("PROVIDEVERSION"), "PROVIDEVERSION"),
+    "provides of no flags": (lambda f: f.drop("PROVIDEFLAGS"), "PROVIDEFLAGS"),
+    "provides of too few flags": (_set("PROVIDENAME", [b"evil", b"more"]), "PROVIDE"),
     "requires of two counts": (_set("REQUIREVERSION", [b""]), "REQUIRE"),
     "capabilities that are none": (_set("FILECAPS", [b"cap_of_\x1bnonsense=ep"], STRINGS), "/usr/share/evil/file"),
     # What it is called: a ref, a file name, a line on a terminal
