@@ -190,3 +190,16 @@ def test_systemd_makes_what_the_lines_say(tmp_path: Path) -> None:
     made = {path.name for path in (root / "var").iterdir() if path.is_dir() and not path.is_symlink()}
     assert made == set(AWKWARD)
     assert {str((root / f"var/link {name}").readlink()) for name in AWKWARD} == set(AWKWARD)
+
+
+@pytest.mark.parametrize(
+    "path", ["/usr" + "/a" * 128, "/usr/" + "n" * 256, "/usr/" + "é" * 128, "/usr" + ("/" + "n" * 200) * 21]
+)
+def test_what_no_file_system_holds_is_refused(path: str) -> None:
+    with pytest.raises(ImportRefused, match=r"foo: .*(directories|longer than)"):
+        place(Entry(path, Kind.REGULAR), "foo")
+
+
+@pytest.mark.parametrize("path", ["/usr" + "/a" * 127, "/usr/" + "n" * 255, "/usr" + ("/" + "n" * 200) * 20])
+def test_the_longest_that_a_file_system_holds_is_laid(path: str) -> None:
+    assert place(Entry(path, Kind.REGULAR), "foo").path == path[1:]
