@@ -1,4 +1,4 @@
-"""Versions of packages, compared as rpm does."""
+"""What packages can be called, and their versions compared as rpm does."""
 
 from __future__ import annotations
 

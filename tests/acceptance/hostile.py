@@ -228,7 +228,7 @@ LYING: dict[str, tuple[Change, str]] = {
     "an unknown compressor": (_set("PAYLOADCOMPRESSOR", b"rot13", STRING), "rot13"),
     "a compressor with options": (_set("PAYLOADCOMPRESSOR", b"gzip.ufdio|/bin/sh", STRING), "gzip.ufdio|/bin/sh"),
     "a compressor that is a number": (_set("PAYLOADCOMPRESSOR", [1], INT32), "BAD, tag"),
-    "another payload format": (_set("PAYLOADFORMAT", b"drpm", STRING), "drpm"),
+    "another payload format": (_set("PAYLOADFORMAT", b"tar", STRING), "tar"),
     "a script that is a number": (_scripts("PREIN", [1], INT32), "BAD, tag"),
     "an interpreter that is a number": (_scripts("PREINPROG", [1], INT32), "BAD, tag"),
     "script flags that are text": (_scripts("PREINFLAGS", b"1", STRING), "BAD, tag"),
