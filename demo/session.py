@@ -34,6 +34,7 @@ The host stays for you to go on with (nothing of it runs on this machine, so try
     layer rollback                 and back again
     layer history --package jq
     layer show 5 --json
+    layer audit serve              the journal in a browser, with ready questions
     sqlite-utils {host}/ostree/deploy/debian/var/lib/layer/journal.db \\
         'SELECT position, transaction_number, type, recorded_at FROM events' -t
 
@@ -137,9 +138,28 @@ def session(composer: Composer) -> None:
     insist(then == now, f"the very commit of transaction 2, {then}", now)
     strace_runs()
 
-    tell("And what was this host as of transaction 3?")
-    layer("status", "--as-of", "3")
+    look_back()
     print(CLOSING.format(host=HOST, bin=LAYER.parent))
+
+
+def look_back() -> None:
+    tell("And what was this host as of transaction 3? How does now differ from it, and why is each package there?")
+    layer("status", "--as-of", "3")
+    layer("diff", "3", "now")
+    layer("blame")
+    reasons = {one["transaction"]: one["required_by"] for one in ask("blame") if not one["requested"]}
+    insist(list(reasons) == [8] and reasons[8][0].startswith("strace-"), "a library that strace needs", reasons)
+
+    tell("One change taken back, whatever came after it; and done again.")
+    layer("undo", "2")
+    host.Deployment().expect("12.1", set(), set(), {"strace", "jq", "less"})
+    layer("redo", "2")
+    host.Deployment().expect("12.1", {"strace"}, {"strace"}, {"jq", "less"})
+
+    tell("The auditor's desk: the head is signed, and everything is checked against it.")
+    layer("audit", "checkpoint")
+    layer("audit", "verify")
+    layer("doctor")
 
 
 def prepare() -> Composer:
