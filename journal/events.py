@@ -16,11 +16,12 @@ class Value(msgspec.Struct, frozen=True):
     """A value inside an event: compared, hashed and sorted by its content, what is not known first."""
 
     def __lt__(self, other: Value) -> bool:
-        return self._order() < other._order()
-
-    def _order(self) -> tuple[object, ...]:
-        fields = msgspec.structs.astuple(self)
-        return tuple("" if field is None else field for field in fields) if None in fields else fields
+        ours, theirs = msgspec.structs.astuple(self), msgspec.structs.astuple(other)
+        if ours[0] != theirs[0] and ours[0] is not None and theirs[0] is not None:
+            return bool(ours[0] < theirs[0])  # as nearly all do: snapshots are checked by sorting millions of times
+        if None in ours or None in theirs:
+            ours, theirs = (tuple("" if field is None else field for field in each) for each in (ours, theirs))
+        return ours < theirs
 
 
 class Package(Value, frozen=True):

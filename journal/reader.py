@@ -255,6 +255,12 @@ class Reader:
         condition = "level = ? AND idx >= ? AND idx < ? ORDER BY idx"
         return self._column(f"SELECT hash FROM nodes WHERE {condition}", level, first, end)
 
+    def joined_hashes(self, level: int, first: int, end: int) -> bytes:
+        """As `node_hashes`, one after the other: SQLite joins them faster than Python takes them one by one."""
+        inner = "SELECT hash FROM nodes WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+        (joined,) = self._column(f"SELECT CAST(group_concat(hash, '') AS BLOB) FROM ({inner})", level, first, end)
+        return joined or b""
+
     def numbered_hashes(self, level: int, first: int, end: int) -> dict[int, bytes]:
         """As `node_hashes`, by index."""
         with told_as_errors(self.path):

@@ -125,7 +125,7 @@ def check_range(path: Path, after: int, until: int) -> list[Finding]:
         snapshots = SnapshotCheck(journal, start)
         first = start.position // BLOCK * BLOCK if after else 0
         findings = list(verification.check_records(journal, first + 1, until, snapshots))
-        return [each for each in findings if (each.position or 0) > after] + snapshots.findings
+        return [each for each in findings + snapshots.findings if (each.position or 0) > after]
     finally:
         journal.close()
 

@@ -120,46 +120,37 @@ def fold(events: Iterable[Event], start: Projection = NOTHING) -> Projection:
 
     Raises:
         EventNotUnderstood: one of them is of a type or version that this version of layer does not know.
+        EventOutOfPlace: the transaction of one is not under way.
     """
-    projection = start
+    position, host = start.position, start.host
+    under_way = {transaction.uuid: transaction for transaction in start.open}
     for event in events:
-        projection = apply(projection, event)
-    return projection
+        payload, uuid = event.payload, event.transaction_uuid
+        if isinstance(payload, TransactionStarted):
+            under_way[uuid] = OpenTransaction(uuid, event.transaction, payload.verb, payload.pid, host or HostState())
+        elif isinstance(payload, UnknownEvent):
+            raise EventNotUnderstood(
+                f"Event {event.position} is of type {event.type!r} version {event.version},"
+                " which this version of layer does not know",
+                hint=f"It was written by layer {event.tool_version}; use that version or a later one.",
+            )
+        elif uuid not in under_way:
+            raise EventOutOfPlace(
+                f"Event {event.position} belongs to a transaction that is not under way at that point"
+            )
+        elif isinstance(payload, OUTCOMES):
+            ended = under_way.pop(uuid)
+            if isinstance(payload, TransactionCommitted):
+                host = committed(ended, payload)
+        else:
+            under_way[uuid] = _going_on(under_way[uuid], payload)
+        position = event.position
+    return Projection(position, host, tuple(under_way.values()))
 
 
 def apply(projection: Projection, event: Event) -> Projection:
-    """The projection after one more event.
-
-    Raises:
-        EventNotUnderstood: it is of a type or version that this version of layer does not know.
-        EventOutOfPlace: its transaction is not under way.
-    """
-    payload, host, under_way = event.payload, projection.host, projection.open
-    if isinstance(payload, UnknownEvent):
-        raise EventNotUnderstood(
-            f"Event {event.position} is of type {event.type!r} version {event.version},"
-            " which this version of layer does not know",
-            hint=f"It was written by layer {event.tool_version}; use that version or a later one.",
-        )
-    if isinstance(payload, TransactionStarted):
-        started = OpenTransaction(
-            event.transaction_uuid, event.transaction, payload.verb, payload.pid, host or HostState()
-        )
-        return Projection(event.position, host, (*under_way, started))
-    current = _open(projection, event)
-    if isinstance(payload, OUTCOMES):
-        if isinstance(payload, TransactionCommitted):
-            host = committed(current, payload)
-        return Projection(event.position, host, tuple(each for each in under_way if each is not current))
-    changed = _going_on(current, payload)
-    return Projection(event.position, host, tuple(changed if each is current else each for each in under_way))
-
-
-def _open(projection: Projection, event: Event) -> OpenTransaction:
-    for transaction in projection.open:
-        if transaction.uuid == event.transaction_uuid:
-            return transaction
-    raise EventOutOfPlace(f"Event {event.position} belongs to a transaction that is not under way at that point")
+    """The projection after one more event."""
+    return fold((event,), projection)
 
 
 def _going_on(current: OpenTransaction, payload: object) -> OpenTransaction:
@@ -250,7 +241,7 @@ _Sortable = TypeVar("_Sortable", str, Request, Package)
 
 
 def _with(values: tuple[_Sortable, ...], more: Iterable[_Sortable]) -> tuple[_Sortable, ...]:
-    """Sorted values and some more, each once. Put in one by one: mostly they are few, and comparing is dear."""
+    """Sorted values and some more, each once. One by one: mostly they are few, and comparing or hashing all is dear."""
     merged = list(values)
     for value in more:
         place = bisect_left(merged, value)
@@ -261,8 +252,12 @@ def _with(values: tuple[_Sortable, ...], more: Iterable[_Sortable]) -> tuple[_So
 
 def _without(values: tuple[_Sortable, ...], gone: Iterable[_Sortable]) -> tuple[_Sortable, ...]:
     """Sorted values without some of them."""
-    dropped = set(gone)
-    return tuple(value for value in values if value not in dropped) if dropped else values
+    kept = list(values)
+    for value in gone:
+        place = bisect_left(kept, value)
+        if place < len(kept) and kept[place] == value:
+            del kept[place]
+    return tuple(kept)
 
 
 def names(requests: Iterable[Request]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from journal.codec import decode
 from journal.errors import LayerError
 from journal.reader import Reader
 from journal.verification import Finding
-from projections.host import NOTHING, Projection, apply
+from projections.host import NOTHING, Projection, apply, fold
 from projections.points import SNAPSHOT
 
 
@@ -28,20 +28,29 @@ class SnapshotCheck:
 
     def __call__(self, first: int, records: Sequence[bytes]) -> None:
         """Fold these records. first: position of the first of them."""
-        if not self._ahead:
-            return
-        done = max(self._projection.position + 1 - first, 0)
-        try:
-            for record in records[done:]:
+        last = first + len(records) - 1
+        while self._ahead and self._projection.position < last:
+            until = min(self._ahead[-1], last)
+            more = records[self._projection.position + 1 - first : until + 1 - first]
+            try:
+                self._projection = fold(map(decode, more), self._projection)
+            except LayerError:
+                self._fail(more)
+                return
+            if until == self._ahead[-1]:
+                self._compare(self._ahead.pop())
+
+    def _fail(self, records: Sequence[bytes]) -> None:
+        """Name the event that no state follows from, and fold no further."""
+        self._ahead.clear()
+        for record in records:
+            try:
                 self._projection = apply(self._projection, decode(record))
-                if self._ahead and self._projection.position == self._ahead[-1]:
-                    self._compare(self._ahead.pop())
-        except LayerError as error:
-            position = self._projection.position + 1
-            self.findings.append(
-                Finding(error.id, f"No state follows from event {position}: {error.message}", position)
-            )
-            self._ahead.clear()
+            except LayerError as error:
+                position = self._projection.position + 1
+                message = f"No state follows from event {position}: {error.message}"
+                self.findings.append(Finding(error.id, message, position))
+                return
 
     def _compare(self, position: int) -> None:
         kept = self._journal.snapshot(SNAPSHOT, position)

@@ -485,6 +485,14 @@ def test_a_snapshot_of_events_that_are_not_there_is_named(with_snapshots: Path) 
     assert found(with_snapshots) == [("snapshot", 99, None)]
 
 
+def test_an_event_that_no_state_follows_from_is_named(with_snapshots: Path, ways: None) -> None:
+    with tampering(with_snapshots) as connection:
+        connection.execute(
+            "UPDATE events SET record = replace(record, 'requests-changed', 'requests-dreamt') WHERE position = 8"
+        )
+    assert found(with_snapshots) == [("altered", 8, 3), ("event-not-understood", 8, None)]
+
+
 @pytest.mark.parametrize("position", [1, 4, 5, 12, 13, 24])
 def test_an_edit_is_named_once_however_the_work_is_spread(path: Path, ways: None, position: int) -> None:
     with tampering(path) as connection:
