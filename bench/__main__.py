@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import importing, layer_cost, pkg_add, scripts
+from bench import audit, importing, layer_cost, pkg_add, scripts
 
 MEASUREMENTS = (
     ("importing", importing.main),
     ("the layered commit", layer_cost.main),
     ("layer pkg-add", pkg_add.main),
     ("a package with scripts", scripts.main),
+    ("the audit desk", audit.main),
 )
 
 if __name__ == "__main__":

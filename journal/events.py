@@ -18,7 +18,7 @@ class Value(msgspec.Struct, frozen=True):
     def __lt__(self, other: Value) -> bool:
         ours, theirs = msgspec.structs.astuple(self), msgspec.structs.astuple(other)
         if ours[0] != theirs[0] and ours[0] is not None and theirs[0] is not None:
-            return bool(ours[0] < theirs[0])  # as nearly all do: snapshots are checked by sorting millions of times
+            return bool(ours[0] < theirs[0])  # as nearly always, and folds compare a lot
         if None in ours or None in theirs:
             ours, theirs = (tuple("" if field is None else field for field in each) for each in (ours, theirs))
         return ours < theirs
