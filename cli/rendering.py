@@ -36,20 +36,24 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], cut: int | None 
 
     cut: the column whose cells, of plain text, end in … where the table would not fit the terminal.
     """
-    plain = [[click.unstyle(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[column]) for row in plain) for column in range(len(header))]
+    widths = [max(map(_length, column)) for column in zip(header, *rows, strict=True)]
     if cut is not None and sys.stdout.isatty():
         over = sum(widths) + 2 * (len(widths) - 1) - _terminal().columns
         widths[cut] = max(widths[cut] - max(over, 0), _NARROWEST)
         rows = [[_cut(cell, widths[cut]) if at == cut else cell for at, cell in enumerate(row)] for row in rows]
     for number, row in enumerate((header, *rows)):
-        cells = [cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row, widths, strict=True)]
+        cells = [cell + " " * (width - _length(cell)) for cell, width in zip(row, widths, strict=True)]
         line = "  ".join(cells).rstrip()
         yield click.style(line, bold=True) if number == 0 else line
 
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _length(cell: str) -> int:
+    """Columns that a cell takes; its colour takes none."""
+    return len(click.unstyle(cell) if "\x1b" in cell else cell)
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -59,8 +63,8 @@ def print_lines(lines: Iterable[str]) -> None:
         os.environ.setdefault("LESS", "FRX")  # as git does: keep colours, and leave the screen as it was
         click.echo_via_pager("".join(f"{line}\n" for line in shown))
         return
-    for line in shown:
-        click.echo(line)
+    if shown:
+        click.echo("\n".join(shown))  # at once: there may be many thousand
 
 
 def fields(pairs: Iterable[tuple[str, str | None]], indent: str = "") -> Iterable[str]:
