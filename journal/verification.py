@@ -73,9 +73,13 @@ def check_indexes(journal: Reader, events: int) -> Iterator[Finding]:
 
 
 def check_integrity(journal: Reader) -> Iterator[Finding]:
-    """SQLite's own check of every page and index."""
+    """SQLite's own check of every page and index, and the text of the search against the records."""
     for line in journal.integrity():
         yield Finding("index", f"SQLite says: {line}")
+    if ("table", "search") in journal.objects():
+        for position, transaction in journal.wrongly_searched():
+            message = f"What the search has of event {position} is not what its record says"
+            yield Finding("search", message, position, transaction)
 
 
 def lacks_tables(journal: Reader) -> bool:

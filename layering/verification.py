@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -19,6 +20,9 @@ from projections.points import SNAPSHOT
 from projections.verification import SnapshotCheck, start_at, surplus
 
 _WORTH_A_PROCESS = 8 * BLOCK
+_DEEP_AT_MOST = 50_000
+"""Events of a journal that is checked deeply in any case: it takes no second."""
+
 _TOP = 64
 """No tree is higher."""
 
@@ -41,7 +45,8 @@ def verify(
     """Check all of a journal.
 
     key: of the log, where not the one beside the journal is to be trusted. kept: checkpoints kept elsewhere, where each
-    is from and its text; the one beside the journal is looked at in any case. deep: by SQLite's own check as well.
+    is from and its text; the one beside the journal is looked at in any case. deep: have SQLite check all
+    pages and indexes and the search, as is done with a short journal in any case.
 
     Raises:
         JournalMissing, JournalForeign, JournalTooNew, JournalCorrupt: it is no journal that could be checked.
@@ -55,8 +60,6 @@ def verify(
     with journal.at_rest():
         events, leaves, signed, head = journal.last_position, journal.leaves, journal.signed_size, journal.head()
         notes = [(f"Checkpoint {number}", text) for number, text in enumerate(journal.checkpoints(), 1)]
-    if deep:
-        findings += _told(verification.check_integrity(journal))
     notes += [("The head", text) for text in (head,) if text]
     notes += [("The checkpoint beside the journal", text) for text in (beside,) if text]
     notes += kept
@@ -64,6 +67,9 @@ def verify(
     findings += _told(_check_events(journal, events, leaves))
     findings += _told(verification.check_checkpoints(journal, events, notes, key))
     findings += _told(_check_head(journal, events, head, signed, key))
+    # Where events were altered, the search has what they were: that would be said twice.
+    if deep or (events <= _DEEP_AT_MOST and not findings):
+        findings += _told(verification.check_integrity(journal))
     return Report(
         path=str(path),
         events=events,
@@ -105,7 +111,9 @@ def _in_ranges(journal: Journal, events: int) -> Iterable[list[Finding]]:
         return [check_range(journal.path, 0, events)]
     blocks = -(-events // BLOCK)
     bounds = [blocks * number // workers * BLOCK for number in range(workers)] + [events]
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+    context = multiprocessing.get_context("fork")
+    # Ctrl-C is this process's to tell of.
+    with ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         jobs = [pool.submit(check_range, journal.path, *bounds[number : number + 2]) for number in range(workers)]
         results = [job.result() for job in jobs]
     if any(each.kind == "snapshot" for findings in results for each in findings):

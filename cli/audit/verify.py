@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.command("verify", short_help="Check the journal against itself and signed heads.")
 @given.key_option
 @click.option("--checkpoint", "checkpoints", multiple=True, metavar="FILE", help="A checkpoint that was kept earlier.")
-@click.option("--deep", is_flag=True, help="Have SQLite check every page and index as well; takes some times as long.")
+@click.option(
+    "--deep", is_flag=True, help="Check indexes and search fully, also of more than 50,000 events; takes longer."
+)
 @click.option("--proof", metavar="FILE", help="Check this proof, without any journal; needs --key.")
 @click.option("--record", metavar="FILE", help="The record that the proof is of, as it was stored.")
 @given.witness_keys_option
