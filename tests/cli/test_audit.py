@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -242,20 +243,16 @@ def test_what_is_no_journal_is_told_and_left_alone(
     assert files(path.parent) == before
 
 
-def test_whoever_may_only_read_verifies_proves_and_is_given_the_signed_head(desk: Desk, tmp_path: Path) -> None:
-    head = desk.run("checkpoint").stdout
-    tmp_path.chmod(0o755)
-    reader = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        str(Path(sys.executable).with_name("layer")),
-    ]
-    for each in desk.path.parents:
-        if each.stat().st_mode & 0o5 != 0o5:
-            each.chmod(0o755)
-    for words, told in ((("verify",), "All is well"), (("prove", "1"), "tlog-proof"), (("checkpoint",), head)):
-        command = [*reader, "audit", "--journal", str(desk.path), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert told in done.stdout, done.stderr
+def test_whoever_may_only_read_verifies_proves_and_is_given_the_signed_head() -> None:
+    layer = str(Path(sys.executable).with_name("layer"))
+    reader = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", layer]
+    with TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        desk = Desk(Path(name, "layer/journal.db"))
+        head = desk.run("checkpoint").stdout
+        before = files(desk.path.parent)
+        for words, told in ((("verify",), "All is well"), (("prove", "1"), "tlog-proof"), (("checkpoint",), head)):
+            command = [*reader, "audit", "--journal", str(desk.path), *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            assert told in done.stdout, done.stderr
+        assert files(desk.path.parent) == before
