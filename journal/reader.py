@@ -22,7 +22,10 @@ IS_OUTCOME = "type IN ({})".format(", ".join(f"'{name}'" for name in _OUTCOME_TY
 
 
 class Reader:
-    """A journal that is open, and what can be asked of it."""
+    """A journal that is open, and what can be asked of it.
+
+    Indexes are named where SQLite would take the one of types instead, and read far more.
+    """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -84,7 +87,8 @@ class Reader:
         """Number of the transaction that ended with this deployment (STATEROOT-COMMIT.SERIAL), None for no one's."""
         with told_as_errors(self.path):
             row = self._connection.execute(
-                "SELECT transaction_number FROM events WHERE type = 'transaction-committed'"
+                "SELECT transaction_number FROM events INDEXED BY events_deployment"
+                " WHERE type = 'transaction-committed'"
                 " AND json_extract(record, '$.payload.deployment') = ? ORDER BY position DESC LIMIT 1",
                 (deployment,),
             ).fetchone()
@@ -103,7 +107,7 @@ class Reader:
         """Position of the last outcome recorded by that instant (as `timestamp` writes it), None before the first."""
         with told_as_errors(self.path):
             row = self._connection.execute(
-                f"SELECT position FROM events WHERE recorded_at <= ? AND {IS_OUTCOME}"
+                f"SELECT position FROM events INDEXED BY events_outcome WHERE recorded_at <= ? AND {IS_OUTCOME}"
                 " ORDER BY recorded_at DESC, position DESC LIMIT 1",
                 (instant,),
             ).fetchone()

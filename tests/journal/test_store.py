@@ -212,3 +212,16 @@ def test_the_last_outcome_by_an_instant_is_found(journal: Journal, draft: DraftM
     assert journal.end_by(events[4].recorded_at) == 3
     assert journal.end_by(events[5].recorded_at) == 6
     assert journal.end_by(events[1].recorded_at) is None
+
+
+def test_instants_and_deployments_are_looked_up_in_their_own_indexes(journal: Journal, draft: DraftMaker) -> None:
+    """Regression: with an index of types, SQLite read all outcomes and sorted them."""
+    transaction(journal, draft)
+    asked: list[str] = []
+    journal._connection.set_trace_callback(asked.append)
+    journal.end_by("2999")
+    journal.deployed_in("d.0")
+    journal._connection.set_trace_callback(None)
+    plans = [row[3] for query in asked for row in journal._connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+    used = [plan.split("INDEX ")[1].split()[0] for plan in plans if "INDEX " in plan]
+    assert used == ["events_outcome", "events_deployment"]
