@@ -31,9 +31,7 @@ def command(ctx: click.Context, /, transaction: str, **given: Any) -> int:
     return run(ctx, "undo", transaction, time_travel.undo, given)
 
 
-def run(
-    ctx: click.Context, verb: str, text: str, operation: Callable[[str, int | None], Decide], given: dict[str, Any]
-) -> int:
+def run(ctx: click.Context, verb: str, text: str, operation: Callable[..., Decide], given: dict[str, Any]) -> int:
     """Undo or redo, as the verb says; recorded with the number of the transaction, however it was named."""
     from journal.store import Journal
     from projections import points
@@ -47,4 +45,5 @@ def run(
         last = journal.transactions
         with contextlib.suppress(NoSuchPoint):  # which the verb itself is refused for, on the record
             text = str(points.number_of(journal, text))
-    return changing.run(ctx, verb, (text,), operation(text, last), given)
+    decide = operation(text, last, idempotent=given["idempotent"])
+    return changing.run(ctx, verb, (text,), decide, given)

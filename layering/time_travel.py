@@ -51,14 +51,17 @@ def rollback(point: str | None, now: datetime, last: int | None) -> Decide:
     return decide
 
 
-def undo(point: str, last: int | None) -> Decide:
-    """Take back what a transaction did to requests and base, on top of the present state. last: as in `rollback`."""
-    return _reverse(point, last, undoing.undo)
+def undo(point: str, last: int | None, *, idempotent: bool = False) -> Decide:
+    """Take back what a transaction did to requests and base, on top of the present state.
+
+    last: as in `rollback`. idempotent: change nothing, and succeed, where it is so already.
+    """
+    return _reverse(point, last, undoing.undo, idempotent)
 
 
-def redo(point: str, last: int | None) -> Decide:
-    """Do again what a transaction did to requests and base, on top of the present state. last: as in `rollback`."""
-    return _reverse(point, last, undoing.redo)
+def redo(point: str, last: int | None, *, idempotent: bool = False) -> Decide:
+    """Do again what a transaction did to requests and base, on top of the present state. As `undo`."""
+    return _reverse(point, last, undoing.redo, idempotent)
 
 
 def replay(other: Journal, position: int) -> Decide:
@@ -93,7 +96,7 @@ def _previous(work: Work) -> Decision:
     return replace(restore(work, target, "No change."), etc_from=deployments[1].id)
 
 
-def _reverse(point: str, last: int | None, reversing: _Reversing) -> Decide:
+def _reverse(point: str, last: int | None, reversing: _Reversing, idempotent: bool) -> Decide:
     def decide(work: Work) -> Decision:
         journal = _journal_of(work)
         number = points.number_of(journal, point, last)
@@ -103,7 +106,13 @@ def _reverse(point: str, last: int | None, reversing: _Reversing) -> Decide:
         start = own[0].position - 1
         found = deeds(journal.events(start), points.at(journal, start))
         history = [each for each in found if each.transaction >= number]
-        return _first_that_can_be(work, reversing(tell(own), history, work.state))
+        try:
+            goals = reversing(tell(own), history, work.state)
+        except undoing.AlreadySo as so:
+            if not idempotent:
+                raise
+            return Decision(work.state, so.message)
+        return _first_that_can_be(work, goals)
 
     return decide
 

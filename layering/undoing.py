@@ -22,6 +22,12 @@ class NotReversible(Refused):
     id = "not-reversible"
 
 
+class AlreadySo(NotReversible):
+    """It is undone already, or in force as it is."""
+
+    id = "already-so"
+
+
 def undo(told: Transaction, history: Sequence[Deed], state: HostState) -> tuple[Goal, ...]:
     """Take back what a transaction did to requests, base and versions, on top of this state: goals to try in turn.
 
@@ -30,11 +36,12 @@ def undo(told: Transaction, history: Sequence[Deed], state: HostState) -> tuple[
 
     Raises:
         NotReversible: it did nothing of the kind, or what came since makes it meaningless; all reasons are given.
+        AlreadySo: nothing is left to do.
     """
     done, since = _reversible(told, history)
     number, turned = done.transaction, _turns(done, since)
     if turned and turned[-1].verb == "undo":
-        raise NotReversible(f"Transaction {number} is undone already, by transaction {turned[-1].transaction}")
+        raise AlreadySo(f"Transaction {number} is undone already, by transaction {turned[-1].transaction}")
     later = [each for each in since if not turned or each.position > turned[-1].position]
     reasons = [
         *_unlike(done.asked, later, state, wanted=True, untouched=True),
@@ -59,7 +66,8 @@ def redo(told: Transaction, history: Sequence[Deed], state: HostState) -> tuple[
         *_unlike_packages({*done.before.packages} - {*done.after.packages}, done, state),
     ]
     if reasons:
-        raise NotReversible(_listed(f"Transaction {done.transaction} can't be done again", reasons))
+        kind = AlreadySo if _is_in_force(done, state) else NotReversible
+        raise kind(_listed(f"Transaction {done.transaction} can't be done again", reasons))
     wanted = ({*state.wanted} | done.asked) - done.taken_back
     return _goals(state, done.before, done.after, done, wanted)
 
@@ -84,6 +92,13 @@ def _reversible(told: Transaction, history: Sequence[Deed]) -> tuple[Deed, Seque
     if not (done.asked or done.taken_back or done.moved_base or done.brought):
         raise NotReversible(f"Transaction {number} ({verb}) changed neither requests nor base")
     return done, since
+
+
+def _is_in_force(done: Deed, state: HostState) -> bool:
+    """Whether all that the transaction did is so now."""
+    wanted = {*state.wanted}
+    base = not done.moved_base or state.base == done.after.base
+    return base and done.asked <= wanted and not done.taken_back & wanted and done.brought <= {*state.packages}
 
 
 def _turns(done: Deed, since: Iterable[Deed]) -> list[Deed]:

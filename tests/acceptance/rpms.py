@@ -139,7 +139,10 @@ def build_rpm(
     if not built.exists():
         _build(recipe, built.parent)
     directory.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copy2(built, directory / recipe.filename))
+    # The directory may be shared: another worker must never read half a package.
+    part = directory / f".{recipe.filename}.{os.getpid()}"
+    shutil.copy2(built, part)
+    return part.replace(directory / recipe.filename)
 
 
 def _build(recipe: _Recipe, destination: Path) -> None:

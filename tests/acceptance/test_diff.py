@@ -133,14 +133,14 @@ def test_blame_is_of_any_point_and_of_the_packages_named(lived: Host) -> None:
     ],
 )
 def test_what_is_not_there_is_a_clear_error_and_nothing_is_written(
-    lived: Host, command: tuple[str, ...], reason: str, status: int
+    original: Host, command: tuple[str, ...], reason: str, status: int
 ) -> None:
-    journal = lived.journal.read_bytes()
-    with same_deployments(lived):
-        result = lived.run(*command, check=status)
+    journal = original.journal.read_bytes()
+    with same_deployments(original):
+        result = original.run(*command, check=status)
     assert reason in result.stderr
     assert "Traceback" not in result.stderr
-    assert lived.journal.read_bytes() == journal
+    assert original.journal.read_bytes() == journal
 
 
 def test_without_a_history_there_is_nothing_to_compare(host: Host) -> None:

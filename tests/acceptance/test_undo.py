@@ -107,6 +107,17 @@ def test_what_is_undone_already_is_refused_until_it_is_done_again(lived: Host) -
     assert lived.current()["requested"] == ["foo"]
 
 
+def test_idempotent_takes_what_is_so_already_for_done(lived: Host) -> None:
+    lived.ok("undo", "3")
+    with unchanged(lived):
+        assert "undone already" in lived.ok("undo", "3", "--idempotent").stdout
+    lived.run("undo", "3", "--idempotent", "--unchanged-exit-77", check=77)
+    lived.ok("redo", "3")
+    with unchanged(lived):
+        lived.ok("redo", "3", "--idempotent")
+    lived.run("undo", "2", "--idempotent", check=1)
+
+
 @pytest.mark.parametrize("word", ["x", "2026-11-20", ""])
 def test_what_is_no_transaction_is_a_usage_error(lived: Host, word: str) -> None:
     before = len(lived.history())
