@@ -89,7 +89,7 @@ def _reversible(told: Transaction, history: Sequence[Deed]) -> tuple[Deed, Seque
             hint=f"`layer rollback {number - 1}` goes to the state before it, `layer rollback {number}` to that after.",
         )
     done, *since = history
-    if not (done.asked or done.taken_back or done.moved_base or done.brought):
+    if not (done.asked or done.taken_back or done.moved_base or done.before.packages != done.after.packages):
         raise NotReversible(f"Transaction {number} ({verb}) changed neither requests nor base")
     return done, since
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from journal.events import Request
@@ -62,6 +62,7 @@ def test_undo_of_what_was_just_done_leads_back(before: HostState, after: HostSta
 
 
 @given(states(), states())
+@example(with_names("jq"), msgspec.structs.replace(BARE, absorbed=(Request("jq"),)))
 def test_redo_of_what_was_just_undone_leads_there_again(before: HostState, after: HostState) -> None:
     assume((before.wanted, before.base, before.packages) != (after.wanted, after.base, after.packages))
     assert leads_to(Past(2, [before, after, before], {3: ("undo", "2")}).redo()[0], after)
