@@ -380,3 +380,15 @@ class Event(msgspec.Struct, frozen=True):
     command_line: str
     tool_version: str
     payload: Payload
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """What of a recorded event a fold looks at: all but who, where and when. Fields as in `Event`."""
+
+    position: int
+    transaction: int
+    transaction_uuid: str
+    type: str
+    version: int
+    tool_version: str
+    payload: Payload

@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from journal.codec import decode
+from journal.codec import decode, decode_fact
 from journal.errors import JournalCorrupt
-from journal.events import OUTCOMES, Event
+from journal.events import OUTCOMES, Event, Fact
 from journal.file import connect, objects, told_as_errors
 
 _CHECKPOINTS_SINCE = 2
@@ -70,6 +70,11 @@ class Reader:
         """Events with after < position <= until, in order."""
         last = self.position if until is None else until
         return self._select("position > ? AND position <= ? ORDER BY position", (after, last))
+
+    def facts(self, after: int = 0, until: int | None = None) -> Iterator[Fact]:
+        """The same, as much of them as a fold looks at."""
+        for _, record in self.records(after, until):
+            yield decode_fact(record)
 
     def transaction_events(self, first: int, last: int) -> Iterator[Event]:
         """Events of the transactions first..last, in the order of transactions, then of positions."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -16,6 +13,7 @@ from journal.errors import LayerError
 from journal.notes import VerifierKey
 from journal.store import Journal
 from journal.verification import BLOCK, BLOCK_LEVEL, Finding, OutOfOrder
+from layering.parallel import processors, spread
 from projections.points import SNAPSHOT
 from projections.verification import SnapshotCheck, start_at, surplus
 
@@ -106,16 +104,17 @@ def _check_head(
 def _in_ranges(journal: Journal, events: int) -> Iterable[list[Finding]]:
     """The findings of each range of records. A wrong snapshot leads the fold that starts from it astray: if one is
     found, all are compared with one fold from the beginning."""
-    workers = min(len(os.sched_getaffinity(0)), events // _WORTH_A_PROCESS)
-    if workers <= 1:
-        return [check_range(journal.path, 0, events)]
+    workers = max(min(processors(), events // _WORTH_A_PROCESS), 1)
     blocks = -(-events // BLOCK)
     bounds = [blocks * number // workers * BLOCK for number in range(workers)] + [events]
-    context = multiprocessing.get_context("fork")
-    # Ctrl-C is this process's to tell of.
-    with ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        jobs = [pool.submit(check_range, journal.path, *bounds[number : number + 2]) for number in range(workers)]
-        results = [job.result() for job in jobs]
+
+    def check(number: int) -> list[Finding]:
+        return check_range(journal.path, *bounds[number : number + 2])
+
+    with closing(spread(check, workers, workers)) as checked:
+        results = [findings for _, findings in sorted(checked)]
+    if workers == 1:
+        return results
     if any(each.kind == "snapshot" for findings in results for each in findings):
         return [check_range(journal.path, 0, events)]
     return results

@@ -18,6 +18,7 @@ from journal.events import (
     DeploymentObserved,
     DeploymentsDropped,
     Event,
+    Fact,
     LayerCommitted,
     Package,
     Request,
@@ -115,7 +116,7 @@ class Projection(msgspec.Struct, frozen=True):
 NOTHING = Projection()
 
 
-def fold(events: Iterable[Event], start: Projection = NOTHING) -> Projection:
+def fold(events: Iterable[Event | Fact], start: Projection = NOTHING) -> Projection:
     """The projection after these events.
 
     Raises:
@@ -148,7 +149,7 @@ def fold(events: Iterable[Event], start: Projection = NOTHING) -> Projection:
     return Projection(position, host, tuple(under_way.values()))
 
 
-def apply(projection: Projection, event: Event) -> Projection:
+def apply(projection: Projection, event: Event | Fact) -> Projection:
     """The projection after one more event."""
     return fold((event,), projection)
 

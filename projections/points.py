@@ -30,7 +30,7 @@ def at(journal: Journal, position: int | None = None) -> Projection:
             start = msgspec.json.decode(kept[1], type=Projection)
         except msgspec.MsgspecError:
             start = Projection()  # a cache: what can't be read is folded anew
-    return fold(journal.events(start.position, until), start)
+    return fold(journal.facts(start.position, until), start)
 
 
 def keep_snapshot(journal: Journal, projection: Projection) -> None:

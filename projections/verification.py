@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from journal.codec import decode
+from journal.codec import decode_fact
 from journal.errors import LayerError
 from journal.reader import Reader
 from journal.verification import Finding
@@ -33,7 +33,7 @@ class SnapshotCheck:
             until = min(self._ahead[-1], last)
             more = records[self._projection.position + 1 - first : until + 1 - first]
             try:
-                self._projection = fold(map(decode, more), self._projection)
+                self._projection = fold(map(decode_fact, more), self._projection)
             except LayerError:
                 self._fail(more)
                 return
@@ -45,7 +45,7 @@ class SnapshotCheck:
         self._ahead.clear()
         for record in records:
             try:
-                self._projection = apply(self._projection, decode(record))
+                self._projection = apply(self._projection, decode_fact(record))
             except LayerError as error:
                 position = self._projection.position + 1
                 message = f"No state follows from event {position}: {error.message}"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journal.codec import decode, encode
+from journal.codec import decode, decode_fact, encode
 from journal.errors import JournalCorrupt
-from journal.events import PAYLOADS, Payload, TransactionStarted, UnknownEvent
+from journal.events import PAYLOADS, Fact, Payload, TransactionStarted, UnknownEvent
 from tests.drafts import CONTEXT
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -43,6 +43,13 @@ def test_every_payload_survives_the_record(payload: Payload) -> None:
     assert event.payload == payload
     assert (event.position, event.transaction, event.type) == (7, 3, payload.TYPE)
     assert (event.host, event.actor, event.command_line) == (CONTEXT.host, CONTEXT.actor, CONTEXT.command_line)
+
+
+@given(payloads, st.integers(1, 2))
+def test_a_fact_is_the_event_without_who_where_and_when(payload: Payload, version: int) -> None:
+    stored = record(payload, version=version)
+    event, fact = decode(stored), decode_fact(stored)
+    assert all(getattr(fact, name) == getattr(event, name) for name in Fact.__struct_fields__)
 
 
 def test_an_event_of_an_unknown_type_is_kept_as_it_stands() -> None:
