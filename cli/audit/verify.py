@@ -68,9 +68,10 @@ def _tell(report: Report) -> None:
     for finding in report.findings:
         where = f" (transaction {finding.transaction})" if finding.transaction else ""
         click.echo(f"{click.style(finding.kind, fg='red')}: {finding.message}{where}")
-    checked = f"{report.events} events, {report.checkpoints} checkpoints, {report.snapshots} snapshots"
+    counts = ((report.events, "event"), (report.checkpoints, "checkpoint"), (report.snapshots, "snapshot"))
+    checked = ", ".join(rendering.count(*each) for each in counts)
     if report.findings:
-        click.echo(f"{len(report.findings)} findings in {report.path}: {checked}.", err=True)
+        click.echo(f"{rendering.count(len(report.findings), 'finding')} in {report.path}: {checked}.", err=True)
     else:
         click.echo(f"All is well: {checked}. Root hash {report.root_hash}.")
 
