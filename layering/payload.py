@@ -272,7 +272,7 @@ def _refuse_larger_than_disk(repo: OSTree.Repo, nevra: str, size: int) -> None:
     """A few KB can be said to be exabytes, and unpack to them: say no before the disk is full."""
     disk = os.statvfs(repo.get_path().get_path())
     if size > (free := disk.f_bavail * disk.f_frsize):
-        raise ImportRefused(f"{nevra}: its files take {size:,} bytes, and {free:,} are free")
+        raise ImportRefused(f"{nevra}: its files take {size:,} bytes, and {free:,} are free for the package cache")
 
 
 def _is_ghost(file: Any) -> bool:

@@ -131,7 +131,7 @@ COMPANIONS = (
         pytest.param(
             ["fedora", "gpg"],
             {
-                "kernel": "kernel-4.18.16-300.fc29.x86_64 is a kernel",
+                "kernel": "kernel-core-4.18.16-300.fc29.x86_64 is a kernel",
                 "broken-package": "broken-package-0.2.4-1.fc29.noarch.rpm is damaged: its payload's sha256",
             },
             id="content",

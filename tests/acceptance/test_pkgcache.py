@@ -123,14 +123,14 @@ def in_namespace(host: Host, mounts: str, *args: str) -> subprocess.CompletedPro
     return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=120)
 
 
-FULL = 'mount -t tmpfs -o size=1m tmpfs "$0"'
+FULL = 'mount -t tmpfs -o size=3m tmpfs "$0"'
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
 
 
 # libostree keeps some space back, and may come too late with that where several import.
 @pytest.mark.parametrize(
     ("mounts", "reason", "count"),
-    [(FULL, "would be exceeded|No space left", 12), (READ_ONLY, "Read-only file system", 1)],
+    [(FULL, "would be exceeded|No space left|are free for", 12), (READ_ONLY, "Read-only file system", 1)],
     ids=["full", "read-only"],
 )
 def test_a_cache_that_cannot_be_written_is_told(

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.ui import WebDriverWait
 
 from cli.desk.picture import HEIGHT, WIDTH, columns, latest_days
 from journal.events import TransactionStarted, TransactionUnchanged
@@ -84,10 +86,12 @@ def test_a_reader_comes_from_the_first_page_to_a_transaction_and_by_the_search_t
 ) -> None:
     browser.get(desk)
     browser.find_element(By.CSS_SELECTOR, ".latest li:nth-child(2) .number").click()
+    WebDriverWait(browser, 20).until(expected_conditions.url_contains("/transaction?number="))
     assert "layer-committed" in browser.find_element(By.CSS_SELECTOR, "table.rows-and-columns").text
     browser.get(desk)
     browser.find_element(By.NAME, "words").send_keys('"CHG-1042"')
     browser.find_element(By.CSS_SELECTOR, ".ask button").click()
+    WebDriverWait(browser, 20).until(expected_conditions.url_contains("/search?words="))
     rows = browser.find_elements(By.CSS_SELECTOR, "table.rows-and-columns tbody tr")
     assert [row.find_element(By.CSS_SELECTOR, "td").text for row in rows] == ["2"]
 
