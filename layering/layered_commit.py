@@ -37,7 +37,7 @@ from layering.rpmdb import (  # noqa: E402
     package_list,
     rpmdb_directory,
 )
-from layering.rpmdb_objects import replace_rpmdb  # noqa: E402
+from layering.rpmdb_objects import rpmdb_objects  # noqa: E402
 from layering.scripted import Ground, graft_and_run  # noqa: E402
 from layering.scripts import Plan, in_order, plan_scripts  # noqa: E402
 
@@ -171,24 +171,27 @@ def _write(
     plan = _plan(root, packages, inputs.options, bool(modules))
     if not (plan and modules):
         packages = relabel(labels)  # else what scripts make of the policy has to be seen first
-    grafted, final = _graft(
-        repo,
-        inputs.base,
-        packages,
-        base_owner,
-        plan=plan,
-        ground=ground,
-        timestamp=timestamp,
-        labels=labels,
-        relabel=relabel,
-    )
-    notes = [*grafted.notes, *(not_taken_up(modules) if final.checksum == labels.checksum else ())]
-    if final.checksum != (inputs.policy or "") and (
-        count := relabel_base(repo, grafted.tree, Labels(read_policy(repo, inputs.base)), final)
-    ):
-        notes.append(f"files and directories of the base that the layer's policy gives another label: {count}")
     install(root, [package.prefix for package in packages], timestamp)
-    replace_rpmdb(repo, grafted.tree, rpmdb_directory(repo, inputs.base), database_files(root), final)
+    directory = rpmdb_directory(repo, inputs.base)
+    with rpmdb_objects(repo, inputs.base, directory, database_files(root), labels) as database:
+        grafted, final = _graft(
+            repo,
+            inputs.base,
+            packages,
+            base_owner,
+            plan=plan,
+            ground=ground,
+            rpmdb=directory,
+            timestamp=timestamp,
+            labels=labels,
+            relabel=relabel,
+        )
+        notes = [*grafted.notes, *(not_taken_up(modules) if final.checksum == labels.checksum else ())]
+        if final.checksum != (inputs.policy or "") and (
+            count := relabel_base(repo, grafted.tree, Labels(read_policy(repo, inputs.base)), final)
+        ):
+            notes.append(f"files and directories of the base that the layer's policy gives another label: {count}")
+        database.put(grafted.tree, final)
     canonical = canonical_inputs(inputs)
     metadata = layer_metadata(
         repo,
@@ -231,6 +234,7 @@ def _graft(
     *,
     plan: Plan,
     ground: Ground,
+    rpmdb: str,
     timestamp: int,
     labels: Labels,
     relabel: Relabel,
@@ -246,7 +250,7 @@ def _graft(
         base_owner,
         plan=plan,
         ground=ground,
-        rpmdb=rpmdb_directory(repo, base),
+        rpmdb=rpmdb,
         timestamp=timestamp,
         labels=labels,
         relabel=relabel,
