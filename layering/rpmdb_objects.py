@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import gi
 
@@ -116,7 +116,7 @@ def _header(path: Path, info: Gio.FileInfo, attributes: GLib.Variant) -> bytes:
         stream.close()
 
 
-def _checksum(header: bytes, file: BinaryIO) -> str:
+def _checksum(header: bytes, file: BufferedReader) -> str:
     """Of an object: its header and content. The file is opened by the caller: librpm enters other roots meanwhile, and
     takes all threads along."""
     digest = hashlib.sha256(header)
