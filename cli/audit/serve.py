@@ -9,6 +9,7 @@ from ipaddress import ip_address
 import click
 
 from cli.main import Globals
+from cli.reading import journal_path
 from journal.errors import LayerError
 from journal.store import Journal
 from layering import stateroot
@@ -35,8 +36,8 @@ def command(ctx: click.Context, host: str, port: int) -> int:
     if importlib.util.find_spec("datasette") is None:
         raise DatasetteMissing("Datasette is not installed", hint="Install layer with its extra: layer[serve].")
     chosen: Globals = ctx.obj
-    osname = stateroot.choose(chosen.sysroot, chosen.stateroot)
-    path = stateroot.journal_path(chosen.sysroot, osname)
+    path = journal_path(ctx)
+    title = path.name if chosen.journal else stateroot.choose(chosen.sysroot, chosen.stateroot)
     Journal.open(path).close()  # a missing, foreign or newer one is told before anything listens
     if not _is_loopback(host):
         click.echo(f"Note: {host} can be reached from elsewhere, and nothing asks who reads.", err=True)
@@ -46,7 +47,7 @@ def command(ctx: click.Context, host: str, port: int) -> int:
     from cli.desk.app import application
 
     LOGGING_CONFIG["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout is for results, and there are none
-    app = application(path, f"layer: {osname}").app()
+    app = application(path, f"layer: {title}").app()
     server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=1))
     with contextlib.suppress(KeyboardInterrupt):  # it has ended in good order by then
         server.run()

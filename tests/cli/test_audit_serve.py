@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 @pytest.fixture
 def desk(tmp_path: Path, journal_path: Path) -> Iterator[str]:
+    """The address of a desk."""
+    with served(tmp_path) as address:
+        yield address
+
+
+@contextmanager
+def served(sysroot: Path, *journal: str | Path) -> Iterator[str]:
     """The address of a desk that is served on a free port of this machine."""
-    command = [Path(sys.executable).parent / "layer", "--sysroot", tmp_path, "audit", "serve", "--port", "0"]
+    layer = Path(sys.executable).parent / "layer"
+    command = [layer, "--sysroot", sysroot, "audit", *journal, "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
         for line in server.stderr:
@@ -149,6 +158,15 @@ def test_an_attempt_to_write_fails_and_changes_nothing(desk: str, journal_path: 
             urllib.request.urlopen(urllib.request.Request(address, data))  # noqa: S310 - the desk's own address
         assert refused.value.code in (400, 403, 404, 405)
     assert hashlib.sha256(journal_path.read_bytes()).digest() == before
+
+
+def test_a_copy_is_served_as_well(journal_path: Path, layer: Layer, tmp_path: Path, browser: webdriver.Chrome) -> None:
+    copy = tmp_path / "copy.db"
+    layer("audit", "export", "--format", "sqlite", "-o", copy)
+    journal_path.unlink()
+    with served(tmp_path, "--journal", copy) as desk:
+        browser.get(desk)
+        assert browser.title == "layer: copy.db"
 
 
 def test_only_this_machine_can_reach_it(desk: str) -> None:
