@@ -28,12 +28,15 @@ from journal.file import connect, create, told_as_errors
 from journal.reader import IS_OUTCOME, Reader
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from journal.checkpoints import Checkpoint
     from journal.notes import SignerKey
 
 APPLICATION_ID = 0x4C617972  # "Layr"
 SCHEMA_VERSION = 3
 KEPT_FRACTION = 64
+_EDGE_AT_MOST = 512
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -52,7 +55,10 @@ class Draft(msgspec.Struct, frozen=True):
 class Journal(Reader):
     """The journal of one stateroot, open for reading or for appending."""
 
-    _signer: SignerKey | None = None
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(path, connection)
+        self._signer: SignerKey | None = None
+        self._edge: dict[tuple[int, int], bytes] = {}
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -125,10 +131,10 @@ class Journal(Reader):
                 self._connection.execute("INSERT INTO events (record) VALUES (?)", (record,))
                 self._connection.executemany(
                     "INSERT INTO nodes (level, idx, hash) VALUES (?, ?, ?)",
-                    merkle.completed_by(next_position - 1, merkle.leaf_hash(record.encode()), self.node),
+                    merkle.completed_by(next_position - 1, merkle.leaf_hash(record.encode()), self._edge_node),
                 )
                 events.append(decode(record))
-            self._sign_head()
+            self._sign_head(position + len(drafts))
             return events
 
     def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -152,22 +158,30 @@ class Journal(Reader):
 
     # Within
 
-    def _sign_head(self) -> None:
+    def _sign_head(self, size: int) -> None:
         """Sign the head where there is a key for it. Heads are kept so closely that two differ by 1/64 of the history.
 
         A key of another log signs nothing here: `audit checkpoint` and `audit verify` tell of it.
         """
-        from journal import keys
-        from journal.checkpoints import text_of
+        from journal import keys, merkle
+        from journal.checkpoints import origin_of, text_of
 
         signer = self._signer = self._signer or keys.load_signer(self.path)
-        if signer is None or signer.name != self.origin:
+        if signer is None or signer.name != origin_of(self._edge_node(0, 0)):
             return
-        size = self.position
-        note = str(signer.sign(text_of(signer.name, size, self.root_hash)))
+        note = str(signer.sign(text_of(signer.name, size, merkle.root_hash(size, self._edge_node))))
         self._renew_head(note)
         if size - self._number("SELECT size FROM checkpoints ORDER BY number DESC LIMIT 1") > size // KEPT_FRACTION:
             self._connection.execute("INSERT INTO checkpoints (note) VALUES (?)", (note,))
+
+    def _edge_node(self, level: int, index: int) -> bytes:
+        """As `node`, looked up once: of those at the right edge of the tree most are asked for by each append."""
+        key = level, index
+        if key not in self._edge:
+            if len(self._edge) > _EDGE_AT_MOST:
+                self._edge.clear()
+            self._edge[key] = self.node(level, index)
+        return self._edge[key]
 
     def _renew_head(self, note: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO head (id, note) VALUES (1, ?)", (note,))
@@ -202,6 +216,7 @@ class Journal(Reader):
             yield
             self._connection.execute("COMMIT")
         except BaseException:
+            self._edge.clear()  # a node may be among them that was just taken back
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise

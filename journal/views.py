@@ -186,6 +186,10 @@ FROM events f
 WHERE f.type IN ('transaction-failed', 'transaction-refused', 'transaction-interrupted')
 """
 
+_OUTCOMES = (
+    "'transaction-committed', 'transaction-unchanged', 'transaction-failed', 'transaction-refused',"
+    " 'transaction-interrupted'"
+)
 _SEARCHED = "'transaction-started', 'transaction-unchanged', 'transaction-failed', 'transaction-refused'," + (
     " 'deployment-observed', 'base-changed', 'requests-changed', 'layer-committed'"
 )
@@ -202,22 +206,27 @@ SELECT
         OR t.path LIKE '%base_packages%' OR t.path LIKE '%packages_added%' OR t.path LIKE '%packages_removed%'
     )) AS packages
 FROM events e
-WHERE e.type IN ({_SEARCHED})
+WHERE +e.type IN ({_SEARCHED}) AND EXISTS (SELECT 1 FROM events o
+    WHERE o.transaction_number = e.transaction_number AND +o.type IN ({_OUTCOMES}))
 """
 
 # With the text in it: FTS5 reads no view over JSON for text that lies elsewhere. That it is what the records say is
 # for `audit verify` to compare with search_text.
 _SEARCH = """
-CREATE VIRTUAL TABLE search USING fts5 (command_line, message, packages, transaction_number UNINDEXED)
+CREATE VIRTUAL TABLE search USING fts5 (
+    command_line, message, packages, transaction_number UNINDEXED, columnsize = 0
+)
 """
 
 _SEARCH_FILL = """
 INSERT INTO search (rowid, command_line, message, packages, transaction_number)
 SELECT position, command_line, message, packages, transaction_number FROM search_text"""
 
+# All of a transaction at once, when it has ended: each time costs pages that have to be on the disk before an append is
+# acknowledged.
 _SEARCH_APPENDED = f"""
-CREATE TRIGGER events_searched AFTER INSERT ON events WHEN NEW.type IN ({_SEARCHED})
-BEGIN {_SEARCH_FILL} WHERE position = NEW.position;
+CREATE TRIGGER events_searched AFTER INSERT ON events WHEN NEW.type IN ({_OUTCOMES})
+BEGIN {_SEARCH_FILL} WHERE transaction_number = NEW.transaction_number;
 END
 """
 
