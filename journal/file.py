@@ -12,6 +12,8 @@ from urllib.parse import quote
 from journal.errors import EventRefused, JournalCorrupt, JournalNotWritable
 
 BUSY_TIMEOUT_MS = 30_000
+ROOM = 1 << 20
+"""Bytes: several times what the events of one transaction take, their indexes and SQLite's own journal included."""
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -26,6 +28,22 @@ def objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]
     """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
     rows = connection.execute("SELECT type, name, sql FROM sqlite_schema")
     return {(kind, name): sql for kind, name, sql in rows if not name.startswith(("sqlite_", "_sqlite_"))}
+
+
+def require_room(path: Path) -> None:
+    """Refuse to begin what could not be recorded to its end: an outcome that finds the disk full comes too late.
+
+    Raises:
+        JournalNotWritable: there is less than `ROOM` left for the journal.
+    """
+    with told_as_errors(path):
+        disk = os.statvfs(path.parent)
+    if (free := disk.f_bavail * disk.f_frsize) < ROOM:
+        raise JournalNotWritable(
+            f"The disk is full for the journal {path}: {free:,} bytes are free, and {ROOM:,} are kept for what is to be"
+            " recorded",
+            hint="Free some space on that file system.",
+        )
 
 
 def create(path: Path) -> None:

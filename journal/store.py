@@ -24,7 +24,7 @@ from journal.errors import (
     UnexpectedPosition,
 )
 from journal.events import Context, Event, Payload, TransactionStarted
-from journal.file import connect, create, told_as_errors
+from journal.file import connect, create, require_room, told_as_errors
 from journal.reader import IS_OUTCOME, Reader
 
 if TYPE_CHECKING:
@@ -104,11 +104,14 @@ class Journal(Reader):
         started before and has no outcome yet. Drafts that are all stored already are returned as they were stored.
 
         Raises:
+            JournalNotWritable: a transaction is to start, and there is no room for what it will have to record.
             UnexpectedPosition: `expected_position` is given and is not the tail.
             EventRefused: an event of an unknown or finished transaction, or an id that is taken.
         """
         from journal import merkle
 
+        if any(isinstance(draft.payload, TransactionStarted) for draft in drafts):
+            require_room(self.path)
         with told_as_errors(self.path), self._immediate():
             stored = [event for draft in drafts if (event := self._find(draft.event_id))]
             if stored:
