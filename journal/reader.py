@@ -250,15 +250,11 @@ class Reader:
         return [] if said == ["ok"] else said
 
     def wrongly_searched(self) -> list[tuple[int, int | None]]:
-        """Position and transaction of the events of which the search has another text than their records."""
-        kept = "SELECT rowid, transaction_number, command_line, message, packages FROM search"
-        said = "SELECT position, transaction_number, command_line, message, packages FROM search_text"
+        """Position and transaction of the events of which the search does not say what their records say."""
+        from journal import search
+
         with told_as_errors(self.path):
-            rows = self._connection.execute(
-                f"SELECT DISTINCT rowid, transaction_number FROM (SELECT * FROM ({kept} EXCEPT {said})"
-                f" UNION ALL SELECT * FROM ({said} EXCEPT {kept})) ORDER BY rowid"
-            ).fetchall()
-        return [(int(position), transaction) for position, transaction in rows]
+            return search.wrongly_searched(self.path)
 
     def stored_records(self, after: int, until: int) -> list[bytes]:
         """The records, in UTF-8, of the rows after < rowid <= until, in the order in which they were stored."""

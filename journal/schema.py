@@ -13,7 +13,7 @@ from sqlite_utils import Database, Migrations
 from journal.events import OUTCOMES
 from journal.file import objects
 from journal.store import APPLICATION_ID, SCHEMA_VERSION
-from journal.views import SEARCH, VIEWS
+from journal.views import SEARCH, SEARCH_FILL, VIEWS
 
 migrations = Migrations("layer.journal")
 
@@ -109,9 +109,30 @@ def m006_views(db: Database) -> None:
     """What auditors query, see `journal.views`."""
     for statement in (*VIEWS, *SEARCH):
         db.execute(statement)
+    db.execute(
+        f"CREATE TRIGGER events_searched AFTER INSERT ON events WHEN NEW.type IN ({_OUTCOME_TYPES})\n"
+        f"BEGIN {SEARCH_FILL} WHERE transaction_number = NEW.transaction_number;\nEND"
+    )
 
 
-_FIRST_LATER = {1: "m005_checkpoints", 2: "m006_views"}
+@migrations()
+def m007_search_apart(db: Database) -> None:
+    """The search is no part of an append: `Journal.update_search` takes in what has ended (ADR 67).
+
+    And the trigger of m003 says the same without reading the record twice more.
+    """
+    db.execute("DROP TRIGGER events_searched")
+    db.execute("DROP TRIGGER events_next_position")
+    db.execute(
+        "CREATE TRIGGER events_next_position BEFORE INSERT ON events"
+        " WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM events)"
+        " OR EXISTS (SELECT 1 FROM events WHERE rowid = NEW.rowid)"
+        " OR EXISTS (SELECT 1 FROM events WHERE event_id = NEW.event_id)"
+        " BEGIN SELECT RAISE(ABORT, 'the journal is append-only: not the next position'); END"
+    )
+
+
+_FIRST_LATER = {1: "m005_checkpoints", 2: "m006_views", 3: "m007_search_apart"}
 """Schema versions before the present one, and the first migration that each of them lacks."""
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from journal.notes import SignerKey
 
 APPLICATION_ID = 0x4C617972  # "Layr"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 KEPT_FRACTION = 64
 _EDGE_AT_MOST = 512
 
@@ -59,6 +59,7 @@ class Journal(Reader):
         super().__init__(path, connection)
         self._signer: SignerKey | None = None
         self._edge: dict[tuple[int, int], bytes] = {}
+        self._kept_size = 0
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -116,12 +117,13 @@ class Journal(Reader):
             stored = [event for draft in drafts if (event := self._find(draft.event_id))]
             if stored:
                 return self._unless_different(stored, drafts)
-            position = self.position
+            position, last_number = self._tail()
             if expected_position is not None and position != expected_position:
                 raise UnexpectedPosition(f"The journal is at position {position}, not at {expected_position}")
             events = []
             for next_position, draft in enumerate(drafts, position + 1):
-                number = self._transaction_number(draft)
+                number = self._transaction_number(draft, last_number)
+                last_number = max(last_number, number)
                 record = encode(
                     draft.payload,
                     position=next_position,
@@ -146,6 +148,16 @@ class Journal(Reader):
             self._connection.execute("INSERT INTO checkpoints (note) VALUES (?)", (str(checkpoint),))
             if self.position == checkpoint.size:
                 self._renew_head(str(checkpoint))
+
+    def update_search(self) -> None:
+        """Take into the search what has ended since this was last done, and so what a crash kept out of it.
+
+        It is no part of `append`: an index that auditors search in must neither delay nor stop what is recorded.
+        """
+        from journal import search
+
+        with told_as_errors(self.path), self._immediate():
+            search.take_in(self._connection)
 
     def save_snapshot(self, projection: str, position: int, state: str) -> None:
         """Keep a projection's state at a position, instead of any earlier one within the same thousand positions."""
@@ -174,8 +186,10 @@ class Journal(Reader):
             return
         note = str(signer.sign(text_of(signer.name, size, merkle.root_hash(size, self._edge_node))))
         self._renew_head(note)
-        if size - self._number("SELECT size FROM checkpoints ORDER BY number DESC LIMIT 1") > size // KEPT_FRACTION:
-            self._connection.execute("INSERT INTO checkpoints (note) VALUES (?)", (note,))
+        if size - self._kept_size > size // KEPT_FRACTION:  # looked up where it may be so: others keep heads too
+            self._kept_size = self._number("SELECT size FROM checkpoints ORDER BY number DESC LIMIT 1")
+            if size - self._kept_size > size // KEPT_FRACTION:
+                self._connection.execute("INSERT INTO checkpoints (note) VALUES (?)", (note,))
 
     def _edge_node(self, level: int, index: int) -> bytes:
         """As `node`, looked up once: of those at the right edge of the tree most are asked for by each append."""
@@ -238,17 +252,31 @@ class Journal(Reader):
             raise EventRefused(f"Event {stored[0].event_id} is stored already, with other content")
         return stored
 
-    def _transaction_number(self, draft: Draft) -> int:
-        number, ended = self._connection.execute(
-            f"SELECT max(transaction_number), sum({IS_OUTCOME}) FROM events WHERE transaction_uuid = ?",
+    def _tail(self) -> tuple[int, int]:
+        """Position of the last event, and number of the last transaction; 0 where there is none."""
+        position, number = self._connection.execute(
+            "SELECT (SELECT max(position) FROM events), (SELECT max(transaction_number) FROM events)"
+        ).fetchone()
+        return position or 0, number or 0
+
+    def _transaction_number(self, draft: Draft, last: int) -> int:
+        """The number of the draft's transaction, which is to be open. last: that of the last transaction of all.
+
+        The outcomes since its start are looked at, which are few, rather than its own events, which may be large.
+        """
+        row = self._connection.execute(
+            "SELECT transaction_number, EXISTS (SELECT 1 FROM events o INDEXED BY events_type"
+            f" WHERE o.{IS_OUTCOME} AND o.position > s.position AND +o.transaction_number = s.transaction_number)"
+            " FROM events s WHERE transaction_uuid = ? ORDER BY rowid LIMIT 1",
             (draft.transaction_uuid,),
         ).fetchone()
         if isinstance(draft.payload, TransactionStarted):
-            if number is not None:
+            if row is not None:
                 raise EventRefused(f"Transaction {draft.transaction_uuid} was started before")
-            return self.transactions + 1
-        if number is None:
+            return last + 1
+        if row is None:
             raise EventRefused(f"Transaction {draft.transaction_uuid} was never started")
+        number, ended = row
         if ended:
             raise EventRefused(f"Transaction {number} has its outcome already")
         return int(number)

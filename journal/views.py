@@ -212,23 +212,16 @@ WHERE +e.type IN ({_SEARCHED}) AND EXISTS (SELECT 1 FROM events o
 
 # With the text in it: FTS5 reads no view over JSON for text that lies elsewhere. That it is what the records say is
 # for `audit verify` to compare with search_text.
-_SEARCH = """
-CREATE VIRTUAL TABLE search USING fts5 (
+SEARCH_TABLE = """
+CREATE VIRTUAL TABLE {name} USING fts5 (
     command_line, message, packages, transaction_number UNINDEXED, columnsize = 0
 )
 """
 
-_SEARCH_FILL = """
+SEARCH_FILL = """
 INSERT INTO search (rowid, command_line, message, packages, transaction_number)
 SELECT position, command_line, message, packages, transaction_number FROM search_text"""
-
-# All of a transaction at once, when it has ended: each time costs pages that have to be on the disk before an append is
-# acknowledged.
-_SEARCH_APPENDED = f"""
-CREATE TRIGGER events_searched AFTER INSERT ON events WHEN NEW.type IN ({_OUTCOMES})
-BEGIN {_SEARCH_FILL} WHERE transaction_number = NEW.transaction_number;
-END
-"""
+"""Takes events into the search: all there are, or those of a condition put after it."""
 
 # The views look for events of a type; the outcomes alone have an index from the start.
 _TYPES = "CREATE INDEX events_type ON events (type, position)"
@@ -239,5 +232,5 @@ NAMES = ("history", "packages", "presence", "requested", "actors", "failures")
 VIEWS = (_TYPES, _HISTORY, _PACKAGES, _PRESENCE, _REQUESTED, _ACTORS, _FAILURES)
 """The statements that make the views."""
 
-SEARCH = (_SEARCH_TEXT, _SEARCH, _SEARCH_FILL, _SEARCH_APPENDED)
+SEARCH = (_SEARCH_TEXT, SEARCH_TABLE.format(name="search"), SEARCH_FILL)
 """Those that make the full-text search, over what is there already too."""

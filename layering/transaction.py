@@ -10,6 +10,7 @@ import msgspec
 
 from journal.errors import LayerError
 from journal.events import (
+    OUTCOMES,
     Context,
     Event,
     Payload,
@@ -22,6 +23,7 @@ from journal.identifiers import Clock, timestamp, uuid7
 from journal.store import Draft, Journal
 from layering.errors import Refused
 from layering.identity import without_credentials
+from layering.logs import log
 from projections.errors import NoSuchPoint
 from projections.host import HostState
 
@@ -59,8 +61,14 @@ class Recorder:
         )
 
     def record(self, uuid: str, *payloads: Payload, expected_position: int | None = None) -> list[Event]:
-        """Append these events of one transaction, all or none, durably."""
-        return self.journal.append(self._drafts(uuid, payloads), expected_position=expected_position)
+        """Append these events of one transaction, all or none, durably. What has ended is in the search then."""
+        events = self.journal.append(self._drafts(uuid, payloads), expected_position=expected_position)
+        if any(isinstance(each, OUTCOMES) for each in payloads):
+            try:
+                self.journal.update_search()
+            except LayerError as error:  # it happened and is recorded: `audit verify` names what the search lacks
+                log.warning("search not updated", error=error.message)
+        return events
 
     def _drafts(self, uuid: str, payloads: Sequence[Payload]) -> list[Draft]:
         drafts = []

@@ -19,7 +19,7 @@ from projections.verification import SnapshotCheck, start_at, surplus
 
 _WORTH_A_PROCESS = 8 * BLOCK
 _DEEP_AT_MOST = 50_000
-"""Events of a journal that is checked deeply in any case: it takes no second."""
+"""Events of a journal that is checked deeply in any case: it takes about a second."""
 
 _TOP = 64
 """No tree is higher."""

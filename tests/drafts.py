@@ -75,4 +75,5 @@ def short_history(path: Path, draft: DraftMaker) -> None:
     ):
         uuid = draft.uuid()
         journal.append([draft(uuid, each) for each in payloads])
+        journal.update_search()
     journal.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -329,3 +331,15 @@ def test_a_dry_run_says_what_would_be_installed(host: Host) -> None:
 def test_a_refused_dry_run_is_not_recorded_either(host: Host) -> None:
     host.run("pkg-add", "--dry-run", "no-such-package", check=1)
     assert not host.journal.exists()
+
+
+def test_a_damaged_search_stops_no_transaction_and_is_named(host: Host) -> None:
+    host.ok("pkg-add", "bar")
+    with closing(sqlite3.connect(host.journal)) as connection:
+        connection.execute("UPDATE search_data SET block = x'00'")
+        connection.commit()
+    done = host.ok("pkg-add", "foo")
+    assert "search not updated" in done.stderr
+    assert host.status()["deployments"][0]["requested"] == ["bar", "foo"]
+    assert host.json("history", "-n", "1")[0]["outcome"] == "committed"
+    assert host.run("audit", "verify", check=3).stdout.startswith(("index:", "search:", "journal-corrupt:"))

@@ -36,6 +36,7 @@ class Desk:
         journal = Journal.open_for_append(self.path)
         uuid = self._draft.uuid()
         journal.append([self._draft(uuid, TransactionStarted("upgrade")), self._draft(uuid, TransactionCommitted())])
+        journal.update_search()
         journal.close()
 
     def run(self, *words: object, check: int = 0, journal: Path | None = None) -> subprocess.CompletedProcess[str]:

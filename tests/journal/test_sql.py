@@ -8,12 +8,16 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from journal.events import TransactionStarted
-from journal.store import Journal
+from journal.errors import LayerError
+from journal.events import TransactionRefused, TransactionStarted, TransactionUnchanged
+from journal.schema import migrate
+from journal.store import SCHEMA_VERSION, Journal
+from journal.verification import check_schema
 from journal.views import NAMES
 from tests.drafts import DraftMaker, short_history
 
@@ -63,6 +67,51 @@ def test_the_search_finds_command_lines_messages_and_packages(
     assert {row[0] for row in found} == transactions
 
 
+def _searched(path: Path, words: str) -> list[int]:
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT transaction_number FROM search WHERE search MATCH ? ORDER BY rowid"
+        return [number for (number,) in connection.execute(query, (words,))]
+
+
+def test_the_search_takes_in_each_transaction_once_and_only_when_it_has_ended(path: Path, draft: DraftMaker) -> None:
+    first, second = draft.uuid(), draft.uuid()
+    with closing(Journal.open_for_append(path)) as journal:
+        journal.append([draft(first, TransactionStarted("upgrade", message="first"))])
+        journal.append([draft(second, TransactionStarted("upgrade", message="second"))])
+        journal.append([draft(second, TransactionRefused("sysroot-locked", "Locked"))])
+        journal.update_search()
+        assert _searched(path, "first OR second OR locked") == [5, 5]
+        journal.append([draft(first, TransactionUnchanged("No change."))])
+        journal.update_search()
+        journal.update_search()
+    assert _searched(path, "first OR second OR locked OR change") == [4, 5, 5, 4]
+
+
+def test_what_a_crash_kept_out_of_the_search_is_taken_in_later(path: Path, draft: DraftMaker) -> None:
+    uuids = [draft.uuid() for _ in range(3)]
+    with closing(Journal.open_for_append(path)) as journal:
+        for uuid in uuids:
+            journal.append([draft(uuid, TransactionStarted("upgrade", message="missed"))])
+            journal.append([draft(uuid, TransactionUnchanged("No change."))])
+    assert _searched(path, "missed") == []
+    with closing(Journal.open_for_append(path)) as journal:
+        journal.update_search()
+    assert _searched(path, "missed") == [4, 5, 6]
+
+
+def test_a_broken_search_stops_no_append(path: Path, draft: DraftMaker) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE search_data SET block = x'00'")
+        connection.commit()
+    uuid = draft.uuid()
+    with closing(Journal.open_for_append(path)) as journal:
+        journal.append([draft(uuid, TransactionStarted("upgrade"))])
+        journal.append([draft(uuid, TransactionUnchanged("No change."))])
+        with pytest.raises(LayerError):
+            journal.update_search()
+        assert journal.position == 11
+
+
 def test_the_sqlite_shell_reads_the_views(path: Path) -> None:
     query = "SELECT outcome, message FROM failures"
     command = ["sqlite3", "-readonly", "-json", str(path), query]
@@ -91,6 +140,21 @@ def test_a_journal_of_the_first_schema_gets_the_views_over_what_it_holds(path: P
     assert connection.execute("SELECT count(*) FROM history").fetchone() == (4,)
     found = connection.execute("SELECT transaction_number FROM search WHERE search MATCH 'nosuch'")
     assert found.fetchall() == [(3,)]
+
+
+def test_a_journal_of_the_third_schema_is_brought_to_the_present_one(tmp_path: Path, draft: DraftMaker) -> None:
+    path = tmp_path / "layer/journal.db"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, 3)
+    with closing(Journal.open(path)) as journal:
+        assert list(check_schema(journal)) == []
+    short_history(path, draft)
+    with closing(Journal.open(path)) as journal:
+        assert journal.schema_version == SCHEMA_VERSION
+        assert list(check_schema(journal)) == []
+        assert journal.wrongly_searched() == []
+    assert _searched(path, "nosuch") == [3]
 
 
 def _first_schema(path: Path, records: list[str], source: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -38,6 +38,7 @@ def make(path: Path, draft: DraftMaker, transactions: int = TRANSACTIONS, signed
         if number == 0 and signed:
             heads.sign_head(journal)
         journal.append([draft(uuid, RequestsChanged(added=(request,))), draft(uuid, TransactionCommitted("d.0"))])
+        journal.update_search()
     journal.close()
     return path
 
@@ -449,6 +450,28 @@ def test_an_event_of_which_the_search_was_edited_is_named(path: Path) -> None:
         connection.execute("UPDATE search SET command_line = 'layer pkg-add nmap' WHERE rowid = 4")
         connection.execute("DELETE FROM search WHERE rowid = 7")
     assert found(path) == [("search", 4, 2), ("search", 7, 3)]
+
+
+def test_an_event_that_the_search_was_made_not_to_find_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        (kept,) = connection.execute("SELECT c0 FROM search_content WHERE id = 4").fetchone()
+        connection.execute("UPDATE search SET command_line = 'layer status' WHERE rowid = 4")
+        connection.execute("UPDATE search_content SET c0 = ? WHERE id = 4", (kept,))
+    assert found(path) == [("search", 4, 2)]
+
+
+def test_a_transaction_that_the_search_lost_is_named_unless_it_was_the_last_to_end(path: Path) -> None:
+    def lost(position: int) -> Found:
+        with tampering(path) as connection:
+            connection.execute("DELETE FROM search WHERE rowid >= ?", (position,))
+        return found(path)
+
+    last = EVENTS - 2
+    assert lost(last) == []  # as a crash may leave it
+    assert lost(last - 3) == [("search", last - 3, TRANSACTIONS - 1), ("search", last - 2, TRANSACTIONS - 1)]
+    with closing(Journal.open_for_append(path)) as journal:
+        journal.update_search()
+    assert found(path) == []
 
 
 # Snapshots
