@@ -6,8 +6,10 @@ earlier version of its schema is brought up to date by its upcasters, one step a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -37,21 +39,11 @@ class _Envelope(msgspec.Struct, frozen=True):
     payload: msgspec.Raw
 
 
-class _Outline(msgspec.Struct, frozen=True):
-    """Of an envelope what a `Fact` has: half of the time to decode one goes into the rest."""
-
-    position: int
-    transaction: int
-    transaction_uuid: str
-    type: str
-    version: int
-    tool_version: str
-    payload: msgspec.Raw
-
+_AT_ONCE = 64
+"""Records that are decoded in one call: some 50 kB, and no more than that twice where they are large."""
 
 _encoder = msgspec.json.Encoder()
 _envelopes = msgspec.json.Decoder(_Envelope)
-_outlines = msgspec.json.Decoder(_Outline)
 _payloads = {payload.TYPE: msgspec.json.Decoder(payload) for payload in PAYLOADS}
 
 
@@ -110,22 +102,38 @@ def decode(record: str | bytes, upcasters: Mapping[tuple[str, int], Upcaster] = 
     )
 
 
-def decode_fact(record: str | bytes, upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS) -> Fact:
-    """As `decode`, without who, where and when, in two thirds of the time."""
-    try:
-        outline = _outlines.decode(record)
-        payload = _decode_payload(outline, upcasters)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _no_record(record, error) from error
-    return Fact(
-        outline.position,
-        outline.transaction,
-        outline.transaction_uuid,
-        outline.type,
-        outline.version,
-        outline.tool_version,
-        payload,
-    )
+def decode_facts(records: Sequence[bytes]) -> Iterator[Fact | Event]:
+    """As `decode` of each, in a third of the time: facts, where types and versions are the present ones.
+
+    records: in UTF-8.
+
+    Raises:
+        JournalCorrupt: as `decode`, once those before were given.
+    """
+    for start in range(0, len(records), _AT_ONCE):
+        some = records[start : start + _AT_ONCE]
+        try:
+            facts = _facts().decode_lines(b"\n".join(some))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            facts = []
+        # Else one is of an earlier version perhaps, or of a type that is not known; or `decode` says what is wrong.
+        yield from facts if len(facts) == len(some) else map(decode, some)
+
+
+@functools.cache
+def _facts() -> msgspec.json.Decoder[Fact]:
+    """One step from a record to its payload, for the types in their present versions."""
+    kinds = [
+        msgspec.defstruct(
+            payload.__name__,
+            [("version", Literal[payload.VERSION]), ("payload", payload)],
+            bases=(Fact,),
+            tag_field="type",
+            tag=name,
+        )
+        for name, payload in _TYPES.items()
+    ]
+    return msgspec.json.Decoder(functools.reduce(operator.or_, kinds))
 
 
 def _no_record(record: str | bytes, error: Exception) -> JournalCorrupt:
@@ -133,7 +141,7 @@ def _no_record(record: str | bytes, error: Exception) -> JournalCorrupt:
     return JournalCorrupt(f"Not a record of the journal: {error}: {excerpt[:120]}")
 
 
-def _decode_payload(envelope: _Envelope | _Outline, upcasters: Mapping[tuple[str, int], Upcaster]) -> Payload:
+def _decode_payload(envelope: _Envelope, upcasters: Mapping[tuple[str, int], Upcaster]) -> Payload:
     known = _TYPES.get(envelope.type)
     if known is None or envelope.version > known.VERSION:
         return UnknownEvent(envelope.payload)

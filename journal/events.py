@@ -383,12 +383,10 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """What of a recorded event a fold looks at: all but who, where and when. Fields as in `Event`."""
+    """What of a recorded event a fold looks at: its place, and its payload. Fields as in `Event`."""
 
     position: int
     transaction: int
     transaction_uuid: str
-    type: str
     version: int
-    tool_version: str
     payload: Payload

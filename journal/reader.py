@@ -8,13 +8,16 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from journal.codec import decode, decode_fact
+from journal.codec import decode, decode_facts
 from journal.errors import JournalCorrupt
 from journal.events import OUTCOMES, Event, Fact
 from journal.file import connect, objects, told_as_errors
 
 _CHECKPOINTS_SINCE = 2
 """The first version of the schema that has checkpoints."""
+
+_AT_ONCE = 256
+"""Records that are read before any of them is looked at, where many are."""
 
 _OUTCOME_TYPES = tuple(outcome.TYPE for outcome in OUTCOMES)
 # Spelled out, so that SQLite recognises the condition of the partial index.
@@ -71,10 +74,16 @@ class Reader:
         last = self.position if until is None else until
         return self._select("position > ? AND position <= ? ORDER BY position", (after, last))
 
-    def facts(self, after: int = 0, until: int | None = None) -> Iterator[Fact]:
+    def facts(self, after: int = 0, until: int | None = None) -> Iterator[Fact | Event]:
         """The same, as much of them as a fold looks at."""
-        for _, record in self.records(after, until):
-            yield decode_fact(record)
+        last = self.position if until is None else until
+        with told_as_errors(self.path):
+            rows = self._connection.execute(
+                "SELECT CAST(record AS BLOB) FROM events WHERE position > ? AND position <= ? ORDER BY position",
+                (after, last),
+            )
+            while some := rows.fetchmany(_AT_ONCE):
+                yield from decode_facts([record for (record,) in some])
 
     def transaction_events(self, first: int, last: int) -> Iterator[Event]:
         """Events of the transactions first..last, in the order of transactions, then of positions."""
@@ -286,11 +295,12 @@ class Reader:
                 )
             )
 
-    def snapshots(self, projection: str) -> list[int]:
-        """Positions of the snapshots of a projection, in order."""
+    def snapshots(self, projection: str, after: int = 0) -> list[int]:
+        """Positions of the snapshots of a projection after this one, in order."""
         with told_as_errors(self.path):
             rows = self._connection.execute(
-                "SELECT position FROM snapshots WHERE projection = ? ORDER BY position", (projection,)
+                "SELECT position FROM snapshots WHERE projection = ? AND position > ? ORDER BY position",
+                (projection, after),
             )
             return [int(position) for (position,) in rows]
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x4C617972  # "Layr"
 SCHEMA_VERSION = 4
 KEPT_FRACTION = 64
+SNAPSHOTS_APART = 1000
 _EDGE_AT_MOST = 512
 
 
@@ -161,10 +162,11 @@ class Journal(Reader):
 
     def save_snapshot(self, projection: str, position: int, state: str) -> None:
         """Keep a projection's state at a position, instead of any earlier one within the same thousand positions."""
+        first = position // SNAPSHOTS_APART * SNAPSHOTS_APART
         with told_as_errors(self.path), self._immediate():
             self._connection.execute(
-                "DELETE FROM snapshots WHERE projection = ? AND position / 1000 = ? / 1000",
-                (projection, position),
+                "DELETE FROM snapshots WHERE projection = ? AND position >= ? AND position < ?",
+                (projection, first, first + SNAPSHOTS_APART),
             )
             self._connection.execute(
                 "INSERT INTO snapshots (projection, position, state) VALUES (?, ?, ?)",

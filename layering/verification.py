@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -17,9 +20,14 @@ from layering.parallel import processors, spread
 from projections.points import SNAPSHOT
 from projections.verification import SnapshotCheck, start_at, surplus
 
-_WORTH_A_PROCESS = 8 * BLOCK
+_WORTH_A_PROCESS = 1 << 16
+_RANGES_EACH = 2
+"""Ranges of records for each process: who is done with its own takes on what else there is to check."""
+
 _DEEP_AT_MOST = 50_000
 """Events of a journal that is checked deeply in any case: it takes about a second."""
+
+Check = Callable[[], list[Finding]]
 
 _TOP = 64
 """No tree is higher."""
@@ -62,8 +70,12 @@ def verify(
     notes += [("The checkpoint beside the journal", text) for text in (beside,) if text]
     notes += kept
     notes = list({text: (place, text) for place, text in notes}.values())
-    findings += _told(_check_events(journal, events, leaves))
-    findings += _told(verification.check_checkpoints(journal, events, notes, key))
+
+    def checkpoints() -> list[Finding]:
+        with closing(Journal.open(path)) as opened:
+            return list(_told(verification.check_checkpoints(opened, events, notes, key)))
+
+    findings += _told(_check_events(journal, events, leaves, checkpoints))
     findings += _told(_check_head(journal, events, head, signed, key))
     # Where events were altered, the search has what they were: that would be said twice.
     if deep or (events <= _DEEP_AT_MOST and not findings):
@@ -79,20 +91,27 @@ def verify(
     )
 
 
-def _check_events(journal: Journal, events: int, leaves: int) -> Iterator[Finding]:
+def _check_events(journal: Journal, events: int, leaves: int, checkpoints: Check) -> Iterator[Finding]:
+    def indexes() -> list[Finding]:
+        with closing(Journal.open(journal.path)) as opened:
+            return list(_told(verification.check_indexes(opened, events)))
+
     try:
         if journal.rows != events:
             raise OutOfOrder
-        for findings in _in_ranges(journal, events):
-            yield from findings
+        *in_ranges, in_indexes, in_checkpoints = _spread(journal.path, events, (indexes, checkpoints))
     except OutOfOrder:
         yield from verification.check_order(journal, leaves)
+        yield from checkpoints()
         return
+    for findings in in_ranges:
+        yield from findings
     peaks = journal.node_hashes(BLOCK_LEVEL, 0, events >> BLOCK_LEVEL)
     yield from verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP)
     yield from verification.check_surplus(events, leaves)
-    yield from verification.check_indexes(journal, events)
+    yield from in_indexes
     yield from surplus(journal, events)
+    yield from in_checkpoints
 
 
 def _check_head(
@@ -101,22 +120,21 @@ def _check_head(
     yield from verification.check_head(journal.origin, events, head, signed, key)
 
 
-def _in_ranges(journal: Journal, events: int) -> Iterable[list[Finding]]:
-    """The findings of each range of records. A wrong snapshot leads the fold that starts from it astray: if one is
-    found, all are compared with one fold from the beginning."""
+def _spread(path: Path, events: int, others: Sequence[Check]) -> list[list[Finding]]:
+    """The findings of each range of records, then those of the other checks, all spread over the processors.
+
+    A wrong snapshot leads the fold that starts from it astray: if one is found, all are compared with one fold from
+    the beginning.
+    """
     workers = max(min(processors(), events // _WORTH_A_PROCESS), 1)
+    ranges = workers * _RANGES_EACH if workers > 1 else 1
     blocks = -(-events // BLOCK)
-    bounds = [blocks * number // workers * BLOCK for number in range(workers)] + [events]
-
-    def check(number: int) -> list[Finding]:
-        return check_range(journal.path, *bounds[number : number + 2])
-
-    with closing(spread(check, workers, workers)) as checked:
-        results = [findings for _, findings in sorted(checked)]
-    if workers == 1:
-        return results
-    if any(each.kind == "snapshot" for findings in results for each in findings):
-        return [check_range(journal.path, 0, events)]
+    bounds = [blocks * number // ranges * BLOCK for number in range(ranges)] + [events]
+    checks: list[Check] = [*(partial(check_range, path, *bound) for bound in pairwise(bounds)), *others]
+    with closing(spread(lambda number: checks[number](), len(checks), workers)) as checked:
+        results = [findings for _, findings in sorted(checked, key=itemgetter(0))]
+    if ranges > 1 and any(each.kind == "snapshot" for findings in results for each in findings):
+        results[:ranges] = [check_range(path, 0, events)]
     return results
 
 

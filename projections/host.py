@@ -7,10 +7,12 @@ and any other outcome drops it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from journal.events import (
     OUTCOMES,
@@ -21,6 +23,7 @@ from journal.events import (
     Fact,
     LayerCommitted,
     Package,
+    Payload,
     Request,
     RequestsChanged,
     Summary,
@@ -114,6 +117,8 @@ class Projection(msgspec.Struct, frozen=True):
 
 
 NOTHING = Projection()
+_NO_STATE = HostState()
+_OUTCOMES = frozenset(OUTCOMES)
 
 
 def fold(events: Iterable[Event | Fact], start: Projection = NOTHING) -> Projection:
@@ -126,25 +131,22 @@ def fold(events: Iterable[Event | Fact], start: Projection = NOTHING) -> Project
     position, host = start.position, start.host
     under_way = {transaction.uuid: transaction for transaction in start.open}
     for event in events:
-        payload, uuid = event.payload, event.transaction_uuid
-        if isinstance(payload, TransactionStarted):
-            under_way[uuid] = OpenTransaction(uuid, event.transaction, payload.verb, payload.pid, host or HostState())
-        elif isinstance(payload, UnknownEvent):
-            raise EventNotUnderstood(
-                f"Event {event.position} is of type {event.type!r} version {event.version},"
-                " which this version of layer does not know",
-                hint=f"It was written by layer {event.tool_version}; use that version or a later one.",
-            )
-        elif uuid not in under_way:
+        payload: Any = event.payload
+        kind, uuid = type(payload), event.transaction_uuid
+        if kind is TransactionStarted:
+            under_way[uuid] = OpenTransaction(uuid, event.transaction, payload.verb, payload.pid, host or _NO_STATE)
+        elif kind is UnknownEvent and isinstance(event, Event):
+            raise _not_understood(event)
+        elif (current := under_way.get(uuid)) is None:
             raise EventOutOfPlace(
                 f"Event {event.position} belongs to a transaction that is not under way at that point"
             )
-        elif isinstance(payload, OUTCOMES):
-            ended = under_way.pop(uuid)
-            if isinstance(payload, TransactionCommitted):
-                host = committed(ended, payload)
+        elif kind in _OUTCOMES:
+            del under_way[uuid]
+            if kind is TransactionCommitted:
+                host = committed(current, payload)
         else:
-            under_way[uuid] = _going_on(under_way[uuid], payload)
+            under_way[uuid] = _going_on(current, payload)
         position = event.position
     return Projection(position, host, tuple(under_way.values()))
 
@@ -154,111 +156,160 @@ def apply(projection: Projection, event: Event | Fact) -> Projection:
     return fold((event,), projection)
 
 
-def _going_on(current: OpenTransaction, payload: object) -> OpenTransaction:
+def _going_on(current: OpenTransaction, payload: Payload) -> OpenTransaction:
     """What is known of an open transaction after one more of its events: its state to be, and its next step outside."""
-    replace = msgspec.structs.replace
-    if isinstance(payload, TransactionPrepared):
-        return replace(current, prepared=payload.commit)
-    if isinstance(payload, DeploymentsDropped):
-        return replace(current, drops=payload.deployments)
-    if isinstance(payload, TransactionPinned | TransactionUnpinned) and payload.deployment:
-        current = replace(current, pins=(payload.deployment, isinstance(payload, TransactionPinned)))
-    return replace(current, pending=evolve(current.pending, payload))
+    kind = type(payload)
+    if change := _CHANGES.get(kind):
+        current = replace(current, pending=change(current.pending, payload))
+    if step := _STEPS.get(kind):
+        current = step(current, payload)
+    return current
 
 
-Change = DeploymentObserved | RequestsChanged | BaseChanged | LayerCommitted | TransactionPinned | TransactionUnpinned
-"""The payloads that change the state of a host."""
+def _about_to_pin(current: OpenTransaction, payload: TransactionPinned | TransactionUnpinned) -> OpenTransaction:
+    pins = (payload.deployment, isinstance(payload, TransactionPinned)) if payload.deployment else current.pins
+    return replace(current, pins=pins)
+
+
+_STEPS: dict[type, Callable[[OpenTransaction, Any], OpenTransaction]] = {
+    TransactionPrepared: lambda current, payload: replace(current, prepared=payload.commit),
+    DeploymentsDropped: lambda current, payload: replace(current, drops=payload.deployments),
+    TransactionPinned: _about_to_pin,
+    TransactionUnpinned: _about_to_pin,
+}
 
 
 def evolve(state: HostState, change: object) -> HostState:
-    """The state after one change."""
-    replace = msgspec.structs.replace
-    match change:
-        case RequestsChanged():
-            requested = _with(state.requested, (*change.added, *change.reinstated))
-            absorbed = _with(state.absorbed, change.absorbed)
-            return replace(
-                state,
-                requested=_without(requested, (*change.removed, *change.absorbed)),
-                absorbed=_without(absorbed, (*change.removed, *change.reinstated)),
-            )
-        case BaseChanged():
-            return replace(
-                state,
-                refspec=change.refspec or None,
-                base_commit=change.commit,
-                version=change.version,
-                pinned_base=change.pinned_base,
-                base_packages=_without(_with(state.base_packages, change.packages_added), change.packages_removed),
-            )
-        case LayerCommitted():
-            changes = (*change.upgraded, *change.downgraded)
-            packages = _without(state.packages, (*change.removed, *(each.old for each in changes)))
-            packages = _with(packages, (*change.added, *(each.new for each in changes)))
-            return replace(
-                state,
-                packages=packages,
-                layered_commit=change.commit if packages else None,
-                layer_key=change.layer_key,
-                required_by=change.required_by,
-                content=change.content,
-            )
-        case DeploymentObserved():
-            return HostState(
-                refspec=change.refspec,
-                base_commit=change.base_commit,
-                version=change.version,
-                pinned_base=change.pinned_base,
-                requested=tuple(sorted(change.requested)),
-                absorbed=tuple(sorted(change.absorbed)),
-                packages=tuple(sorted(change.packages)),
-                layered_commit=change.commit if change.commit != change.base_commit else None,
-                layer_key=change.layer_key,
-                deployment=change.deployment,
-                deployed_by=change.transaction_uuid,
-                transaction=state.transaction,
-                origin_extra=origin.parse(change.origin).extra,
-                base_packages=tuple(sorted(change.base_packages)),
-                pinned=state.pinned,
-                content=change.content,
-            )
-        case TransactionPinned():
-            return replace(state, pinned=tuple(sorted({*state.pinned, change.transaction})))
-        case TransactionUnpinned():
-            return replace(state, pinned=tuple(sorted({*state.pinned} - {change.transaction})))
-        case _:
-            return state
+    """The state after one change; what is none of `Change` leaves it as it is."""
+    step = _CHANGES.get(type(change))
+    return step(state, change) if step else state
+
+
+def _requests_changed(state: HostState, change: RequestsChanged) -> HostState:
+    requested = _with(state.requested, change.added + change.reinstated)
+    absorbed = _with(state.absorbed, change.absorbed)
+    return replace(
+        state,
+        requested=_without(requested, change.removed + change.absorbed),
+        absorbed=_without(absorbed, change.removed + change.reinstated),
+    )
+
+
+def _base_changed(state: HostState, change: BaseChanged) -> HostState:
+    return replace(
+        state,
+        refspec=change.refspec or None,
+        base_commit=change.commit,
+        version=change.version,
+        pinned_base=change.pinned_base,
+        base_packages=_without(_with(state.base_packages, change.packages_added), change.packages_removed),
+    )
+
+
+def _layer_committed(state: HostState, change: LayerCommitted) -> HostState:
+    added, gone = change.added, change.removed
+    if changes := change.upgraded + change.downgraded:
+        added, gone = (*added, *(each.new for each in changes)), (*gone, *(each.old for each in changes))
+    packages = _with(_without(state.packages, gone), added)
+    return replace(
+        state,
+        packages=packages,
+        layered_commit=change.commit if packages else None,
+        layer_key=change.layer_key,
+        required_by=change.required_by,
+        content=change.content,
+    )
+
+
+def _deployment_observed(state: HostState, change: DeploymentObserved) -> HostState:
+    return HostState(
+        refspec=change.refspec,
+        base_commit=change.base_commit,
+        version=change.version,
+        pinned_base=change.pinned_base,
+        requested=tuple(sorted(change.requested)),
+        absorbed=tuple(sorted(change.absorbed)),
+        packages=tuple(sorted(change.packages)),
+        layered_commit=change.commit if change.commit != change.base_commit else None,
+        layer_key=change.layer_key,
+        deployment=change.deployment,
+        deployed_by=change.transaction_uuid,
+        transaction=state.transaction,
+        origin_extra=origin.parse(change.origin).extra,
+        base_packages=tuple(sorted(change.base_packages)),
+        pinned=state.pinned,
+        content=change.content,
+    )
+
+
+def _pinned(state: HostState, change: TransactionPinned) -> HostState:
+    return replace(state, pinned=tuple(sorted({*state.pinned, change.transaction})))
+
+
+def _unpinned(state: HostState, change: TransactionUnpinned) -> HostState:
+    return replace(state, pinned=tuple(sorted({*state.pinned} - {change.transaction})))
+
+
+_CHANGES: dict[type, Callable[[HostState, Any], HostState]] = {
+    RequestsChanged: _requests_changed,
+    BaseChanged: _base_changed,
+    LayerCommitted: _layer_committed,
+    DeploymentObserved: _deployment_observed,
+    TransactionPinned: _pinned,
+    TransactionUnpinned: _unpinned,
+}
 
 
 def committed(transaction: OpenTransaction, outcome: TransactionCommitted) -> HostState:
     """The state once this transaction has taken effect."""
-    state = msgspec.structs.replace(transaction.pending, transaction=transaction.number)
+    state = replace(transaction.pending, transaction=transaction.number)
     if outcome.deployment is None or outcome.deployment == state.deployment:
         return state  # no new deployment, or one that was observed with the uuid that its origin has
-    return msgspec.structs.replace(state, deployment=outcome.deployment, deployed_by=transaction.uuid)
+    return replace(state, deployment=outcome.deployment, deployed_by=transaction.uuid)
 
 
 _Sortable = TypeVar("_Sortable", str, Request, Package)
+_FIRST: dict[type, Callable[[Any], str]] = {Request: attrgetter("spec"), Package: attrgetter("nevra")}
 
 
-def _with(values: tuple[_Sortable, ...], more: Iterable[_Sortable]) -> tuple[_Sortable, ...]:
+def _with(values: tuple[_Sortable, ...], more: Sequence[_Sortable]) -> tuple[_Sortable, ...]:
     """Sorted values and some more, each once. One by one: mostly they are few, and comparing or hashing all is dear."""
-    merged = list(values)
+    if not more:
+        return values
+    merged, first = list(values), _FIRST.get(type(more[0]))
     for value in more:
-        place = bisect_left(merged, value)
+        place = _place(merged, value, first) if first else bisect_left(merged, value)
         if place == len(merged) or merged[place] != value:
             merged.insert(place, value)
     return tuple(merged)
 
 
-def _without(values: tuple[_Sortable, ...], gone: Iterable[_Sortable]) -> tuple[_Sortable, ...]:
+def _without(values: tuple[_Sortable, ...], gone: Sequence[_Sortable]) -> tuple[_Sortable, ...]:
     """Sorted values without some of them."""
-    kept = list(values)
+    if not gone:
+        return values
+    kept, first = list(values), _FIRST.get(type(gone[0]))
     for value in gone:
-        place = bisect_left(kept, value)
+        place = _place(kept, value, first) if first else bisect_left(kept, value)
         if place < len(kept) and kept[place] == value:
             del kept[place]
     return tuple(kept)
+
+
+def _place(values: list[_Sortable], value: _Sortable, first: Callable[[_Sortable], str]) -> int:
+    """Where a value is among sorted ones, or would be: by its first field, the others decide among equals."""
+    place = bisect_left(values, first(value), key=first)
+    while place < len(values) and values[place] != value and values[place] < value:
+        place += 1
+    return place
+
+
+def _not_understood(event: Event) -> EventNotUnderstood:
+    return EventNotUnderstood(
+        f"Event {event.position} is of type {event.type!r} version {event.version},"
+        " which this version of layer does not know",
+        hint=f"It was written by layer {event.tool_version}; use that version or a later one.",
+    )
 
 
 def names(requests: Iterable[Request]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journal.codec import decode, decode_fact, encode
+from journal.codec import decode, decode_facts, encode
 from journal.errors import JournalCorrupt
 from journal.events import PAYLOADS, Fact, Payload, TransactionStarted, UnknownEvent
 from tests.drafts import CONTEXT
@@ -48,8 +48,30 @@ def test_every_payload_survives_the_record(payload: Payload) -> None:
 @given(payloads, st.integers(1, 2))
 def test_a_fact_is_the_event_without_who_where_and_when(payload: Payload, version: int) -> None:
     stored = record(payload, version=version)
-    event, fact = decode(stored), decode_fact(stored)
+    event, fact = decode(stored), next(decode_facts([stored.encode()]))
     assert all(getattr(fact, name) == getattr(event, name) for name in Fact.__struct_fields__)
+
+
+@given(st.lists(st.tuples(payloads, st.sampled_from([1, 1, 1, 2])), max_size=200))
+def test_many_facts_are_the_events_one_by_one(many: list[tuple[Payload, int]]) -> None:
+    stored = [record(payload, version=version) for payload, version in many]
+    facts = decode_facts([each.encode() for each in stored])
+    assert [fact.payload for fact in facts] == [decode(each).payload for each in stored]
+
+
+@pytest.mark.parametrize("wrong", ["no json", "{}", "", record(TransactionStarted("x"), payload={"verb": 1})])
+def test_facts_before_a_record_that_is_none_are_given(wrong: str) -> None:
+    good = record(TransactionStarted("upgrade"))
+    facts = decode_facts([each.encode() for each in (good, good, wrong, good)])
+    assert [next(facts).payload for _ in range(2)] == [TransactionStarted("upgrade")] * 2
+    with pytest.raises(JournalCorrupt, match="Not a record"):
+        next(facts)
+
+
+def test_two_records_in_one_are_no_record() -> None:
+    good = record(TransactionStarted("upgrade")).encode()
+    with pytest.raises(JournalCorrupt, match="Not a record"):
+        list(decode_facts([good, good + b"\n" + good]))
 
 
 def test_an_event_of_an_unknown_type_is_kept_as_it_stands() -> None:
