@@ -32,16 +32,18 @@ from journal.events import (
     BaseChanged,
     DeploymentObserved,
     LayerCommitted,
-    Package,
-    Request,
     RequestsChanged,
-    Summary,
     TransactionCommitted,
     TransactionPrepared,
     TransactionRefused,
     TransactionStarted,
 )
 from journal.store import KEPT_FRACTION, Draft, Journal
+from journal.values import (
+    Package,
+    Request,
+    Summary,
+)
 from layering.verification import verify
 from projections import points
 from projections.host import Projection, apply

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import dnf  # noqa: F401 - it is there whenever packages are imported, and makes forks larger
 
-from journal.events import Package
+from journal.values import Package
 from layering.parallel import processors
 from layering.pkgcache import PackageCache
 from layering.rpmfile import read_rpm

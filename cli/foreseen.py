@@ -15,7 +15,7 @@ from projections.host import names
 from projections.transactions import changes_of
 
 if TYPE_CHECKING:
-    from journal.events import Context
+    from journal.values import Context
     from layering.host import Result
     from layering.transaction import Invocation
 

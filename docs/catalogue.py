@@ -21,7 +21,19 @@ import msgspec
 
 from docs import manual
 from docs.documents import DOCUMENTS
-from journal.events import PAYLOADS, Actor, Event, HostIdentity, Package, PackageChange, Payload, Request, Summary
+from journal.events import (
+    PAYLOADS,
+    Event,
+    Payload,
+)
+from journal.values import (
+    Actor,
+    HostIdentity,
+    Package,
+    PackageChange,
+    Request,
+    Summary,
+)
 
 DOCS = Path(__file__).parent
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -14,7 +14,18 @@ from typing import Any, Literal
 import msgspec
 
 from journal.errors import JournalCorrupt
-from journal.events import PAYLOADS, Actor, Context, Event, Fact, HostIdentity, Payload, UnknownEvent
+from journal.events import (
+    PAYLOADS,
+    Event,
+    Fact,
+    Payload,
+    UnknownEvent,
+)
+from journal.values import (
+    Actor,
+    Context,
+    HostIdentity,
+)
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 

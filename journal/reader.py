@@ -10,7 +10,11 @@ from pathlib import Path
 
 from journal.codec import decode, decode_facts
 from journal.errors import JournalCorrupt
-from journal.events import OUTCOMES, Event, Fact
+from journal.events import (
+    OUTCOMES,
+    Event,
+    Fact,
+)
 from journal.file import connect, objects, told_as_errors
 
 _CHECKPOINTS_SINCE = 2

@@ -13,7 +13,7 @@ import rpm
 gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
-from journal.events import Package  # noqa: E402
+from journal.values import Package  # noqa: E402
 from layering.labels import Labels  # noqa: E402
 from layering.payload import Attributes  # noqa: E402
 from layering.rpmfile import RpmFile, header_of  # noqa: E402

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from journal.events import CacheDropped, CommitsDropped, DeploymentsDropped, Package, Payload
+from journal.events import (
+    CacheDropped,
+    CommitsDropped,
+    DeploymentsDropped,
+    Payload,
+)
 from journal.store import Journal
+from journal.values import Package
 from layering import stateroot, sync
 from layering.errors import SysrootError
 from layering.found_layer import read_layer

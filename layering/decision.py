@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from journal.events import Package, Payload, Request
+from journal.events import Payload
+from journal.values import Package, Request
 from layering import nevra, plan
 from layering.plan import Goal
 from layering.resolver import LOCAL, Demand

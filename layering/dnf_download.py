@@ -13,7 +13,7 @@ import dnf.exceptions
 import dnf.repo
 import hawkey
 
-from journal.events import Package
+from journal.values import Package
 from layering.dnf_universe import DnfUniverse
 from layering.dnf_voice import INTERRUPTED
 from layering.errors import ChecksumMismatch, RepositoryError, SignatureError

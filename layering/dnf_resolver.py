@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from journal.events import Package, Request
+from journal.values import Package, Request
 from layering import dnf_specs
 from layering.dnf_download import Downloads, sha256_of
 from layering.dnf_resolving import FilelistsNeeded, Resolving

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import hawkey
 
-from journal.events import Package, Request
+from journal.values import Package, Request
 from layering import dnf_specs
 from layering.dnf_download import Downloads, sha256_of
 from layering.dnf_goal import Answer, Question, Unsolvable, hidden, solve

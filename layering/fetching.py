@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 
-from journal.events import Package
+from journal.values import Package
 from layering.cached_package import CachedPackage
 from layering.decision import Decision
 from layering.errors import RepositoryError, ScriptsRefused

@@ -8,7 +8,7 @@ import msgspec
 gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
-from journal.events import Package  # noqa: E402
+from journal.values import Package  # noqa: E402
 
 
 class FoundLayer(msgspec.Struct, frozen=True):

@@ -16,7 +16,6 @@ import msgspec
 
 from journal.errors import LayerError
 from journal.events import (
-    Context,
     Payload,
     TransactionCommitted,
     TransactionPrepared,
@@ -24,6 +23,7 @@ from journal.events import (
 )
 from journal.identifiers import Clock, system_clock
 from journal.store import Journal
+from journal.values import Context
 from layering import layers, stateroot, sync
 from layering.decision import Decision
 from layering.fetching import fetch

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 import rpm
 
-from journal.events import Package
+from journal.values import Package
 
 FORMAT = 4
 """Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""

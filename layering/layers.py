@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from journal.events import Package
+from journal.values import Package
 from layering import layer_key, layered_commit, plan
 from layering.content import content_of
 from layering.decision import Decision

@@ -15,7 +15,7 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import GLib  # noqa: E402
 
-from journal.events import Package, Request  # noqa: E402
+from journal.values import Package, Request  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
 from layering.errors import LayeringError  # noqa: E402
 from layering.pkgcache import PackageCache, copy_commit  # noqa: E402

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from journal.events import Package, Request
+from journal.values import Package, Request
 from layering import base, plan
 from layering.base_facts import BaseFacts, base_facts
 from layering.decision import Decision, resolve

@@ -20,7 +20,7 @@ import rpm
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
-from journal.events import Package  # noqa: E402
+from journal.values import Package  # noqa: E402
 from layering.cached_package import REF_PREFIX, CachedPackage, branch_of, commit_metadata, load_package  # noqa: E402
 from layering.errors import ChecksumMismatch, LayeringError  # noqa: E402
 from layering.labels import UNLABELLED, Labels  # noqa: E402

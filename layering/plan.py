@@ -10,11 +10,10 @@ import msgspec
 from journal.events import (
     BaseChanged,
     LayerCommitted,
-    Package,
     Payload,
-    Request,
     RequestsChanged,
 )
+from journal.values import Package, Request
 from layering.errors import AlreadyRequested, NotRequested
 from projections import origin
 from projections.host import HostState, evolve

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from journal.events import Package, Request
+from journal.values import Package, Request
 from layering.plan import Policy
 from layering.progress import Progress
 

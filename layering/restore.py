@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import msgspec
 
-from journal.events import Package
+from journal.values import Package
 from layering import base, layers
 from layering.decision import Decision
 from layering.errors import BaseError, LayeringError, RepositoryError

@@ -7,8 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from journal.errors import UnexpectedPosition
-from journal.events import DeploymentObserved, Package, TransactionCommitted, TransactionInterrupted
+from journal.events import (
+    DeploymentObserved,
+    TransactionCommitted,
+    TransactionInterrupted,
+)
 from journal.store import Journal
+from journal.values import Package
 from layering import rpmdb
 from layering.base_facts import base_facts
 from layering.content import content_of

@@ -11,16 +11,15 @@ import msgspec
 from journal.errors import LayerError
 from journal.events import (
     OUTCOMES,
-    Context,
     Event,
     Payload,
-    Summary,
     TransactionFailed,
     TransactionRefused,
     TransactionStarted,
 )
 from journal.identifiers import Clock, timestamp, uuid7
 from journal.store import Draft, Journal
+from journal.values import Context, Summary
 from layering.errors import Refused
 from layering.identity import without_credentials
 from layering.logs import log

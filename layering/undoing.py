@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from journal.events import Package, Request
+from journal.values import Package, Request
 from layering.errors import Refused
 from layering.plan import Goal, Policy
 from projections.deeds import Deed

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from journal.events import Package
 from journal.store import Journal
+from journal.values import Package
 from layering.base_facts import base_facts
 from layering.local_rpms import LocalRpms
 from layering.pkgcache import PackageCache, cache_path

@@ -7,8 +7,15 @@ from itertools import groupby
 
 import msgspec
 
-from journal.events import DeploymentObserved, Event, LayerCommitted, Package, TransactionCommitted, TransactionStarted
+from journal.events import (
+    DeploymentObserved,
+    Event,
+    LayerCommitted,
+    TransactionCommitted,
+    TransactionStarted,
+)
 from journal.store import Journal
+from journal.values import Package
 from projections import points
 from projections.host import HostState
 from projections.packages import is_named

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from journal.events import Event, Package, Request, TransactionCommitted, TransactionStarted
+from journal.events import (
+    Event,
+    TransactionCommitted,
+    TransactionStarted,
+)
+from journal.values import Package, Request
 from projections.host import HostState, Projection, apply
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from journal.events import Package, PackageChange
+from journal.values import Package, PackageChange
 from projections.host import HostState, names
 from projections.packages import package_changes
 

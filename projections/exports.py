@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import msgspec
 
 from journal.codec import decode
-from journal.events import OUTCOMES, Actor, Event, HostIdentity
+from journal.events import OUTCOMES, Event
+from journal.values import Actor, HostIdentity
 from projections.cloudevents import cloudevent
 from projections.ocsf import ocsf
 

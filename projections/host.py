@@ -22,17 +22,19 @@ from journal.events import (
     Event,
     Fact,
     LayerCommitted,
-    Package,
     Payload,
-    Request,
     RequestsChanged,
-    Summary,
     TransactionCommitted,
     TransactionPinned,
     TransactionPrepared,
     TransactionStarted,
     TransactionUnpinned,
     UnknownEvent,
+)
+from journal.values import (
+    Package,
+    Request,
+    Summary,
 )
 from projections import origin
 from projections.errors import EventNotUnderstood, EventOutOfPlace

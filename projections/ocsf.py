@@ -16,12 +16,12 @@ from journal.events import (
     DeploymentObserved,
     Event,
     LayerCommitted,
-    Package,
     TransactionCommitted,
     TransactionFailed,
     TransactionRefused,
     TransactionStarted,
 )
+from journal.values import Package
 from projections.packages import evr, name_arch
 from projections.transactions import tell
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from journal.events import Request
+from journal.values import Request
 
 if TYPE_CHECKING:
     from projections.host import HostState

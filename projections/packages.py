@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from journal.events import Package, PackageChange, Request
+from journal.values import (
+    Package,
+    PackageChange,
+    Request,
+)
 
 
 class PackageChanges(msgspec.Struct, frozen=True):

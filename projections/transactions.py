@@ -9,11 +9,9 @@ from typing import Any
 import msgspec
 
 from journal.events import (
-    Actor,
     BaseChanged,
     Event,
     LayerCommitted,
-    Request,
     RequestsChanged,
     TransactionCommitted,
     TransactionFailed,
@@ -22,6 +20,7 @@ from journal.events import (
     TransactionStarted,
     TransactionUnchanged,
 )
+from journal.values import Actor, Request
 from projections.host import HostState, evolve, names
 
 

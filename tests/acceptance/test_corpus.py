@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.events import Package
+from journal.values import Package
 from layering.errors import ImportRefused
 from layering.pkgcache import CachedPackage
 from layering.rpmfile import read_rpm

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.events import Package
+from journal.values import Package
 from layering.errors import FileConflict
 from tests.acceptance.bases import BRANCH, RPMDB, BaseTree, settle_rpmdb
 from tests.acceptance.checks import fails

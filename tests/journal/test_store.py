@@ -13,13 +13,13 @@ import pytest
 
 from journal import errors, merkle
 from journal.events import (
-    Request,
     RequestsChanged,
     TransactionCommitted,
     TransactionStarted,
     TransactionUnchanged,
 )
 from journal.store import SCHEMA_VERSION, Journal
+from journal.values import Request
 from tests.drafts import DraftMaker
 
 

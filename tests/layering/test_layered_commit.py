@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from journal.events import Package
+from journal.values import Package
 from layering.base_facts import base_facts, parse_os_release
 from layering.errors import BaseError, FileConflict, LayeringError
 from layering.layer_key import Engine, LayerInputs, canonical_inputs, layer_inputs, layer_key, this_engine

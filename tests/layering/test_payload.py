@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import rpm
 
-from journal.events import Package
+from journal.values import Package
 from layering.cached_package import CachedPackage
 from layering.capabilities import capability_attribute
 from layering.errors import ImportRefused

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.events import Package
+from journal.values import Package
 from layering.cached_package import CachedPackage, branch_of
 from layering.errors import ChecksumMismatch, ImportRefused
 from layering.objects import CacheBroken

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.events import Package, Request
+from journal.values import Package, Request
 from layering.dnf_resolver import DnfResolver
 from layering.errors import (
     BaseWouldChange,

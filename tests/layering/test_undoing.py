@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from journal.events import Request
+from journal.values import Request
 from layering.plan import Goal
 from layering.undoing import NotReversible, redo, undo
 from projections.deeds import Deed, deeds

@@ -13,9 +13,14 @@ import msgspec
 import pytest
 
 from journal import errors, heads, merkle
-from journal.events import Request, RequestsChanged, TransactionCommitted, TransactionStarted
+from journal.events import (
+    RequestsChanged,
+    TransactionCommitted,
+    TransactionStarted,
+)
 from journal.schema import migrate
 from journal.store import Journal
+from journal.values import Request
 from layering import verification
 from layering.verification import verify
 from projections.host import fold

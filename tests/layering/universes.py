@@ -9,7 +9,7 @@ from pathlib import Path
 
 import rpm
 
-from journal.events import Package, Request
+from journal.values import Package, Request
 from layering.dnf_resolver import DnfResolver
 from layering.resolver import LOCAL, Demand, Resolution, Universe
 from tests.acceptance import rpms

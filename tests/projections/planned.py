@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from journal.events import (
     DeploymentObserved,
     Event,
-    Package,
     Payload,
-    Request,
     TransactionCommitted,
     TransactionRefused,
     TransactionStarted,
 )
 from journal.identifiers import uuid7
+from journal.values import Package, Request
 from layering.nevra import compare
 from layering.plan import changes
 from projections.host import HostState, fold

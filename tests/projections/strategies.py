@@ -14,10 +14,7 @@ from journal.events import (
     DeploymentsDropped,
     Event,
     LayerCommitted,
-    Package,
-    PackageChange,
     Payload,
-    Request,
     RequestsChanged,
     TransactionCommitted,
     TransactionFailed,
@@ -30,6 +27,11 @@ from journal.events import (
     TransactionUnpinned,
 )
 from journal.identifiers import timestamp, uuid7
+from journal.values import (
+    Package,
+    PackageChange,
+    Request,
+)
 from projections.host import HostState
 from tests.drafts import CONTEXT, START
 

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from journal.events import Package, Request
 from journal.store import Draft, Journal
+from journal.values import Package, Request
 from projections.blame import blame
 from projections.deeds import deeds
 from projections.host import NOTHING, HostState

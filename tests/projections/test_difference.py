@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from journal.events import Package
+from journal.values import Package
 from layering.nevra import compare
 from projections.difference import Difference, difference
 from projections.host import HostState

@@ -11,8 +11,6 @@ from journal.events import (
     OUTCOMES,
     DeploymentObserved,
     Event,
-    Package,
-    Request,
     RequestsChanged,
     TransactionCommitted,
     TransactionPinned,
@@ -20,6 +18,7 @@ from journal.events import (
     TransactionUnpinned,
     UnknownEvent,
 )
+from journal.values import Package, Request
 from projections.errors import EventNotUnderstood
 from projections.host import HostState, Projection, apply, evolve, fold
 from tests.projections.strategies import _event, histories

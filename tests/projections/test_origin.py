@@ -6,7 +6,7 @@ import gi
 import pytest
 from hypothesis import given
 
-from journal.events import Package, Request
+from journal.values import Package, Request
 from projections.host import HostState
 from projections.origin import parse, render
 from tests.projections.strategies import states

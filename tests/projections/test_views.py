@@ -17,14 +17,13 @@ from journal.events import (
     DeploymentObserved,
     Event,
     LayerCommitted,
-    Package,
-    PackageChange,
     Payload,
     RequestsChanged,
     TransactionCommitted,
     TransactionStarted,
 )
 from journal.store import Draft, Journal
+from journal.values import Package, PackageChange
 from projections.host import fold
 from projections.transactions import Transaction, tell_each
 from tests.drafts import CONTEXT, DraftMaker
