@@ -39,11 +39,7 @@ from journal.events import (
     TransactionStarted,
 )
 from journal.store import KEPT_FRACTION, Draft, Journal
-from journal.values import (
-    Package,
-    Request,
-    Summary,
-)
+from journal.values import Package, Request, Summary
 from layering.verification import verify
 from projections import points
 from projections.host import Projection, apply

@@ -21,19 +21,8 @@ import msgspec
 
 from docs import manual
 from docs.documents import DOCUMENTS
-from journal.events import (
-    PAYLOADS,
-    Event,
-    Payload,
-)
-from journal.values import (
-    Actor,
-    HostIdentity,
-    Package,
-    PackageChange,
-    Request,
-    Summary,
-)
+from journal.events import PAYLOADS, Event, Payload
+from journal.values import Actor, HostIdentity, Package, PackageChange, Request, Summary
 
 DOCS = Path(__file__).parent
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -14,18 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from journal.errors import JournalCorrupt
-from journal.events import (
-    PAYLOADS,
-    Event,
-    Fact,
-    Payload,
-    UnknownEvent,
-)
-from journal.values import (
-    Actor,
-    Context,
-    HostIdentity,
-)
+from journal.events import PAYLOADS, Event, Fact, Payload, UnknownEvent
+from journal.values import Actor, Context, HostIdentity
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from journal.codec import decode, decode_facts
 from journal.errors import JournalCorrupt
-from journal.events import (
-    OUTCOMES,
-    Event,
-    Fact,
-)
-from journal.file import connect, objects, told_as_errors
-
-_CHECKPOINTS_SINCE = 2
-"""The first version of the schema that has checkpoints."""
+from journal.events import OUTCOMES, Event, Fact
+from journal.file import connect, told_as_errors
+from journal.stored import SINCE_CHECKPOINTS, Stored
 
 _AT_ONCE = 256
 """Records that are read before any of them is looked at, where many are."""
@@ -28,23 +20,11 @@ _OUTCOME_TYPES = tuple(outcome.TYPE for outcome in OUTCOMES)
 IS_OUTCOME = "type IN ({})".format(", ".join(f"'{name}'" for name in _OUTCOME_TYPES))
 
 
-class Reader:
+class Reader(Stored):
     """A journal that is open, and what can be asked of it.
 
     Indexes are named where SQLite would take the one of types instead, and read far more.
     """
-
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self._connection = connection
-
-    def close(self) -> None:
-        self._connection.close()
-
-    @property
-    def position(self) -> int:
-        """Position of the last event, 0 where there is none."""
-        return self._number("SELECT max(position) FROM events")
 
     @property
     def transactions(self) -> int:
@@ -166,11 +146,6 @@ class Reader:
         return None if row is None else (int(row[0]), str(row[1]))
 
     @property
-    def schema_version(self) -> int:
-        """Version of the file's schema."""
-        return self._number("PRAGMA user_version")
-
-    @property
     def origin(self) -> str | None:
         """Name of the log that this journal is, None before its first event."""
         from journal.checkpoints import origin_of
@@ -183,7 +158,7 @@ class Reader:
 
     def checkpoints(self) -> Iterator[str]:
         """The signed heads that were kept, oldest first."""
-        if self.schema_version >= _CHECKPOINTS_SINCE:
+        if self.schema_version >= SINCE_CHECKPOINTS:
             with told_as_errors(self.path):
                 for (note,) in self._connection.execute("SELECT note FROM checkpoints ORDER BY number"):
                     yield str(note)
@@ -215,113 +190,11 @@ class Reader:
             raise JournalCorrupt(f"{self.path}: the hash of node ({level}, {index}) is missing")
         return bytes(row[0])
 
-    # For `journal.verification`, which takes nothing for granted
-
-    @contextlib.contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """What is asked within is answered from one state of the file; appends wait meanwhile."""
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.execute("COMMIT")
-
-    @property
-    def leaves(self) -> int:
-        """How many leaf hashes are stored."""
-        return self._number("SELECT coalesce(max(idx), -1) + 1 FROM nodes WHERE level = 0")
-
-    @property
-    def signed_size(self) -> int:
-        """How many events the signed head is over, 0 where there is none."""
-        return self._number("SELECT size FROM head") if self.schema_version >= _CHECKPOINTS_SINCE else 0
-
-    @property
-    def rows(self) -> int:
-        """Number of the last row of the table of events, whatever it says."""
-        return self._number("SELECT max(rowid) FROM events")
-
-    @property
-    def last_position(self) -> int:
-        """As `position`, also where the index leaves the last event out."""
-        last = self._number("SELECT position FROM events WHERE rowid = (SELECT max(rowid) FROM events)")
-        return max(last, self.position)
-
-    def objects(self) -> dict[tuple[str, str], str | None]:
-        """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
-        with told_as_errors(self.path):
-            return objects(self._connection)
-
-    def indexed(self, index: str) -> int:
-        """How many rows an index of the events leads to."""
-        return self._number(f"SELECT count(rowid) FROM events INDEXED BY {index} WHERE true")
-
-    def integrity(self) -> list[str]:
-        """What SQLite's own check says of pages, indexes and constraints: nothing, where all is well."""
-        with told_as_errors(self.path):
-            said = [str(line) for (line,) in self._connection.execute("PRAGMA integrity_check")]
-        return [] if said == ["ok"] else said
-
-    def wrongly_searched(self) -> list[tuple[int, int | None]]:
-        """Position and transaction of the events of which the search does not say what their records say."""
-        from journal import search
-
-        with told_as_errors(self.path):
-            return search.wrongly_searched(self.path)
-
-    def stored_records(self, after: int, until: int) -> list[bytes]:
-        """The records, in UTF-8, of the rows after < rowid <= until, in the order in which they were stored."""
-        return self._column("SELECT CAST(record AS BLOB) FROM events WHERE rowid > ? AND rowid <= ?", after, until)
-
-    def every_record(self) -> Iterator[bytes]:
-        """All records, in UTF-8, in the order in which they were stored."""
-        with told_as_errors(self.path):
-            for (record,) in self._connection.execute("SELECT CAST(record AS BLOB) FROM events ORDER BY rowid"):
-                yield record
-
-    def node_hashes(self, level: int, first: int, end: int) -> list[bytes]:
-        """Stored hashes of the nodes first <= index < end of a level: those that are there."""
-        condition = "level = ? AND idx >= ? AND idx < ? ORDER BY idx"
-        return self._column(f"SELECT hash FROM nodes WHERE {condition}", level, first, end)
-
-    def joined_hashes(self, level: int, first: int, end: int) -> bytes:
-        """As `node_hashes`, one after the other: SQLite joins them faster than Python takes them one by one."""
-        inner = "SELECT hash FROM nodes WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
-        (joined,) = self._column(f"SELECT CAST(group_concat(hash, '') AS BLOB) FROM ({inner})", level, first, end)
-        return joined or b""
-
-    def numbered_hashes(self, level: int, first: int, end: int) -> dict[int, bytes]:
-        """As `node_hashes`, by index."""
-        with told_as_errors(self.path):
-            return dict(
-                self._connection.execute(
-                    "SELECT idx, hash FROM nodes WHERE level = ? AND idx >= ? AND idx < ?", (level, first, end)
-                )
-            )
-
-    def snapshots(self, projection: str, after: int = 0) -> list[int]:
-        """Positions of the snapshots of a projection after this one, in order."""
-        with told_as_errors(self.path):
-            rows = self._connection.execute(
-                "SELECT position FROM snapshots WHERE projection = ? AND position > ? ORDER BY position",
-                (projection, after),
-            )
-            return [int(position) for (position,) in rows]
-
     # Within
-
-    def _column(self, query: str, *values: int) -> list[bytes]:
-        with told_as_errors(self.path):
-            return [value for (value,) in self._connection.execute(query, values)]
-
-    def _number(self, query: str) -> int:
-        with told_as_errors(self.path):
-            row = self._connection.execute(query).fetchone()
-        return int((row and row[0]) or 0)
 
     def _text(self, query: str, *values: object) -> str | None:
         """One text out of the tables of checkpoints."""
-        if self.schema_version < _CHECKPOINTS_SINCE:
+        if self.schema_version < SINCE_CHECKPOINTS:
             return None
         with told_as_errors(self.path):
             row = self._connection.execute(query, values).fetchone()

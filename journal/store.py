@@ -23,11 +23,7 @@ from journal.errors import (
     JournalTooNew,
     UnexpectedPosition,
 )
-from journal.events import (
-    Event,
-    Payload,
-    TransactionStarted,
-)
+from journal.events import Event, Payload, TransactionStarted
 from journal.file import connect, create, require_room, told_as_errors
 from journal.reader import IS_OUTCOME, Reader
 from journal.values import Context

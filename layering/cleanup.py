@@ -8,12 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from journal.events import (
-    CacheDropped,
-    CommitsDropped,
-    DeploymentsDropped,
-    Payload,
-)
+from journal.events import CacheDropped, CommitsDropped, DeploymentsDropped, Payload
 from journal.store import Journal
 from journal.values import Package
 from layering import stateroot, sync

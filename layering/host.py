@@ -15,12 +15,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from journal.errors import LayerError
-from journal.events import (
-    Payload,
-    TransactionCommitted,
-    TransactionPrepared,
-    TransactionUnchanged,
-)
+from journal.events import Payload, TransactionCommitted, TransactionPrepared, TransactionUnchanged
 from journal.identifiers import Clock, system_clock
 from journal.store import Journal
 from journal.values import Context

@@ -9,11 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from journal.values import (
-    Actor,
-    Context,
-    HostIdentity,
-)
+from journal.values import Actor, Context, HostIdentity
 from layering.version import VERSION
 
 _UNSET = 0xFFFFFFFF  # what the kernel says where no login was recorded: (uid_t) -1, see proc_pid_loginuid(5)

@@ -7,12 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from journal.events import (
-    BaseChanged,
-    LayerCommitted,
-    Payload,
-    RequestsChanged,
-)
+from journal.events import BaseChanged, LayerCommitted, Payload, RequestsChanged
 from journal.values import Package, Request
 from layering.errors import AlreadyRequested, NotRequested
 from projections import origin

@@ -7,11 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from journal.errors import UnexpectedPosition
-from journal.events import (
-    DeploymentObserved,
-    TransactionCommitted,
-    TransactionInterrupted,
-)
+from journal.events import DeploymentObserved, TransactionCommitted, TransactionInterrupted
 from journal.store import Journal
 from journal.values import Package
 from layering import rpmdb

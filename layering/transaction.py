@@ -9,14 +9,7 @@ from pathlib import Path
 import msgspec
 
 from journal.errors import LayerError
-from journal.events import (
-    OUTCOMES,
-    Event,
-    Payload,
-    TransactionFailed,
-    TransactionRefused,
-    TransactionStarted,
-)
+from journal.events import OUTCOMES, Event, Payload, TransactionFailed, TransactionRefused, TransactionStarted
 from journal.identifiers import Clock, timestamp, uuid7
 from journal.store import Draft, Journal
 from journal.values import Context, Summary

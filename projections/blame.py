@@ -7,13 +7,7 @@ from itertools import groupby
 
 import msgspec
 
-from journal.events import (
-    DeploymentObserved,
-    Event,
-    LayerCommitted,
-    TransactionCommitted,
-    TransactionStarted,
-)
+from journal.events import DeploymentObserved, Event, LayerCommitted, TransactionCommitted, TransactionStarted
 from journal.store import Journal
 from journal.values import Package
 from projections import points

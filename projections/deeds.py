@@ -6,11 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from journal.events import (
-    Event,
-    TransactionCommitted,
-    TransactionStarted,
-)
+from journal.events import Event, TransactionCommitted, TransactionStarted
 from journal.values import Package, Request
 from projections.host import HostState, Projection, apply
 

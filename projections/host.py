@@ -31,11 +31,7 @@ from journal.events import (
     TransactionUnpinned,
     UnknownEvent,
 )
-from journal.values import (
-    Package,
-    Request,
-    Summary,
-)
+from journal.values import Package, Request, Summary
 from projections import origin
 from projections.errors import EventNotUnderstood, EventOutOfPlace
 

@@ -6,11 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from journal.values import (
-    Package,
-    PackageChange,
-    Request,
-)
+from journal.values import Package, PackageChange, Request
 
 
 class PackageChanges(msgspec.Struct, frozen=True):

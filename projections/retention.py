@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from journal.events import (
-    BaseChanged,
-    DeploymentObserved,
-    LayerCommitted,
-    TransactionCommitted,
-)
+from journal.events import BaseChanged, DeploymentObserved, LayerCommitted, TransactionCommitted
 from journal.store import Journal
 from journal.values import Package
 from projections import points

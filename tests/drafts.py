@@ -15,13 +15,7 @@ from journal.events import (
 )
 from journal.identifiers import timestamp, uuid7
 from journal.store import Draft, Journal
-from journal.values import (
-    Actor,
-    Context,
-    HostIdentity,
-    Package,
-    Request,
-)
+from journal.values import Actor, Context, HostIdentity, Package, Request
 
 CONTEXT = Context(HostIdentity("0" * 32, "1" * 32), Actor(uid=0, user="root"), "layer pkg-add strace", "0.1.0")
 START = 1_750_000_000_000_000_000

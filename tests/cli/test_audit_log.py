@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.events import (
-    TransactionRefused,
-    TransactionStarted,
-    TransactionUnchanged,
-)
+from journal.events import TransactionRefused, TransactionStarted, TransactionUnchanged
 from journal.store import Journal
 from tests.cli.conftest import Layer
 from tests.drafts import DraftMaker

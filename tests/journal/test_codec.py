@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 
 from journal.codec import decode, decode_facts, encode
 from journal.errors import JournalCorrupt
-from journal.events import (
-    PAYLOADS,
-    Fact,
-    Payload,
-    TransactionStarted,
-    UnknownEvent,
-)
+from journal.events import PAYLOADS, Fact, Payload, TransactionStarted, UnknownEvent
 from tests.drafts import CONTEXT
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

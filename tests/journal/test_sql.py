@@ -14,11 +14,7 @@ from pathlib import Path
 import pytest
 
 from journal.errors import LayerError
-from journal.events import (
-    TransactionRefused,
-    TransactionStarted,
-    TransactionUnchanged,
-)
+from journal.events import TransactionRefused, TransactionStarted, TransactionUnchanged
 from journal.schema import migrate
 from journal.store import SCHEMA_VERSION, Journal
 from journal.verification import check_schema

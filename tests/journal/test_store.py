@@ -12,12 +12,7 @@ from pathlib import Path
 import pytest
 
 from journal import errors, merkle
-from journal.events import (
-    RequestsChanged,
-    TransactionCommitted,
-    TransactionStarted,
-    TransactionUnchanged,
-)
+from journal.events import RequestsChanged, TransactionCommitted, TransactionStarted, TransactionUnchanged
 from journal.store import SCHEMA_VERSION, Journal
 from journal.values import Request
 from tests.drafts import DraftMaker

@@ -13,11 +13,7 @@ import msgspec
 import pytest
 
 from journal import errors, heads, merkle
-from journal.events import (
-    RequestsChanged,
-    TransactionCommitted,
-    TransactionStarted,
-)
+from journal.events import RequestsChanged, TransactionCommitted, TransactionStarted
 from journal.schema import migrate
 from journal.store import Journal
 from journal.values import Request

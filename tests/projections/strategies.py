@@ -27,11 +27,7 @@ from journal.events import (
     TransactionUnpinned,
 )
 from journal.identifiers import timestamp, uuid7
-from journal.values import (
-    Package,
-    PackageChange,
-    Request,
-)
+from journal.values import Package, PackageChange, Request
 from projections.host import HostState
 from tests.drafts import CONTEXT, START
 
