@@ -22,7 +22,7 @@ from layering.base_labels import relabel_base  # noqa: E402
 from layering.base_scripts import base_of  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
 from layering.errors import BaseError, LayeringError, ScriptsRefused  # noqa: E402
-from layering.graft import BaseOwner, Grafted, graft  # noqa: E402
+from layering.graft import graft  # noqa: E402
 from layering.labels import UNLABELLED, Labels  # noqa: E402
 from layering.layer_key import SCRIPTS, LayerInputs, canonical_inputs, layer_key  # noqa: E402
 from layering.layer_metadata import layer_metadata  # noqa: E402
@@ -174,18 +174,22 @@ def _write(
     install(root, [package.prefix for package in packages], timestamp)
     directory = rpmdb_directory(repo, inputs.base)
     with rpmdb_objects(repo, inputs.base, directory, database_files(root), labels) as database:
-        grafted, final = _graft(
-            repo,
-            inputs.base,
-            packages,
-            base_owner,
-            plan=plan,
-            ground=ground,
-            rpmdb=directory,
-            timestamp=timestamp,
-            labels=labels,
-            relabel=relabel,
-        )
+        if plan:
+            repo.abort_transaction()  # the scripts run outside of any
+            grafted, final = graft_and_run(
+                repo,
+                inputs.base,
+                packages,
+                base_owner,
+                plan=plan,
+                ground=ground,
+                rpmdb=directory,
+                timestamp=timestamp,
+                labels=labels,
+                relabel=relabel,
+            )
+        else:
+            grafted, final = graft(repo, inputs.base, packages, base_owner, labels), labels
         notes = [*grafted.notes, *(not_taken_up(modules) if final.checksum == labels.checksum else ())]
         if final.checksum != (inputs.policy or "") and (
             count := relabel_base(repo, grafted.tree, Labels(read_policy(repo, inputs.base)), final)
@@ -224,37 +228,6 @@ def _plan(root: Path, packages: Sequence[CachedPackage], options: Mapping[str, s
     if mode == "refuse" and plan.scripts:
         raise ScriptsRefused(f"Scripts would have to run: {'; '.join(map(str, plan.scripts))}")
     return replace(plan, after=(*rebuild, *plan.after))
-
-
-def _graft(
-    repo: OSTree.Repo,
-    base: str,
-    packages: Sequence[CachedPackage],
-    base_owner: BaseOwner,
-    *,
-    plan: Plan,
-    ground: Ground,
-    rpmdb: str,
-    timestamp: int,
-    labels: Labels,
-    relabel: Relabel,
-) -> tuple[Grafted, Labels]:
-    if not plan:
-        return graft(repo, base, packages, base_owner, labels), labels
-    # The scripts run outside of any transaction.
-    repo.abort_transaction()
-    return graft_and_run(
-        repo,
-        base,
-        packages,
-        base_owner,
-        plan=plan,
-        ground=ground,
-        rpmdb=rpmdb,
-        timestamp=timestamp,
-        labels=labels,
-        relabel=relabel,
-    )
 
 
 def _text(metadata: GLib.Variant, key: str) -> str | None:

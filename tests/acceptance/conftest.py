@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pytest
 
@@ -25,6 +25,15 @@ class InstallHost(Protocol):
     """Installs one more host that follows the base's branch; without `repo_file` it has no repository."""
 
     def __call__(self, repo_file: str | None = None) -> Host: ...
+
+
+class Shared(NamedTuple):
+    """What the tests of one module start from. directory: for more files of theirs."""
+
+    directory: Path
+    base: BaseTree
+    repository: Repository
+    host: Host
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,6 +57,19 @@ def hosts() -> Iterator[list[Host]]:
     finally:
         for host in installed:
             host.remove()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """A host on version 1 of the base, with a repository, that `layer` has never touched; tests take copies of it."""
+    directory = tmp_path_factory.mktemp("shared")
+    base = BaseTree(directory / "remote")
+    base.commit(BRANCH, "1")
+    repository = standard_repository(directory / "packages")
+    host = Host.install(directory / "sysroot", base.repo.as_uri())
+    host.set_repo(repository.repo_file())
+    yield Shared(directory, base, repository, host)
+    host.remove()
 
 
 @pytest.fixture

@@ -13,26 +13,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.bases import BaseTree
-from tests.acceptance.conftest import CopyHost
+from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host, environment
-from tests.acceptance.repositories import standard_repository
 
 STRIDE = 1 if os.environ.get("LAYER_FAULTS") == "all" else 17
 FOO = "foo-1.0-1.noarch"
 
 
 @pytest.fixture(scope="module")
-def layered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def layered(shared: Shared) -> Host:
     """A host with one layer, so that a crash has something to lose."""
-    directory = tmp_path_factory.mktemp("crash")
-    base = BaseTree(directory / "remote")
-    base.commit()
-    host = Host.install(directory / "sysroot", base.repo.as_uri())
-    host.set_repo(standard_repository(directory / "packages").repo_file())
+    host = shared.host
     host.ok("pkg-add", "baz")
-    yield host
-    host.remove()
+    return host
 
 
 def killed_at(host: Host, call: str, number: int, *args: str) -> bool:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.acceptance.bases import BRANCH, BaseTree
+from tests.acceptance.bases import BRANCH
 from tests.acceptance.checks import same_deployments
-from tests.acceptance.conftest import CopyHost
+from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import standard_repository
 from tests.acceptance.rpms import build_rpm
 from tests.acceptance.test_history import between
 
@@ -21,13 +18,8 @@ NEWER = "foo-2.0-1.noarch"
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    directory = tmp_path_factory.mktemp("lived")
-    base = BaseTree(directory / "remote")
-    base.commit()
-    host = Host.install(directory / "sysroot", base.repo.as_uri())
-    repository = standard_repository(directory / "packages")
-    host.set_repo(repository.repo_file())
+def original(shared: Shared) -> Host:
+    directory, base, repository, host = shared
     host.ok("pkg-add", "foo", "baz-capability")
     host.ok("pkg-add", "bar")
     repository.build("foo", "2.0", files={"/usr/bin/foo": "foo 2\n"})
@@ -37,8 +29,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     base.without_packages("base-tool").with_packages([tool, extra]).commit(BRANCH, "2")
     host.ok("upgrade")
     host.run("pkg-add", "foo", check=1)
-    yield host
-    host.remove()
+    return host
 
 
 @pytest.fixture

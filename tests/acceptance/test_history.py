@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -15,9 +14,9 @@ import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.checks import fails, refused, unchanged
-from tests.acceptance.conftest import CopyHost
+from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository, standard_repository
+from tests.acceptance.repositories import Repository
 
 FOO = "foo-1.0-1.noarch"
 FOO_LIBS = "foo-libs-1.0-1.x86_64"
@@ -89,15 +88,10 @@ def keep_busy(host: Host, base: BaseTree) -> None:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    directory = tmp_path_factory.mktemp("busy")
-    base = BaseTree(directory / "remote")
-    base.commit()
-    host = Host.install(directory / "sysroot", base.repo.as_uri())
-    host.set_repo(standard_repository(directory / "packages").repo_file())
-    keep_busy(host, base)
-    yield host
-    host.remove()
+def original(shared: Shared) -> Host:
+    host = shared.host
+    keep_busy(host, shared.base)
+    return host
 
 
 @pytest.fixture

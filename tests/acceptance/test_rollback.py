@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree, ostree
 from tests.acceptance.checks import refused, settled, unchanged
-from tests.acceptance.conftest import CopyHost
+from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository, standard_repository
+from tests.acceptance.repositories import Repository
 from tests.acceptance.test_history import between
 
 FOO = "foo-1.0-1.noarch"
@@ -19,18 +17,13 @@ BAR = "bar-1.0-1.noarch"
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    directory = tmp_path_factory.mktemp("travelled")
-    base = BaseTree(directory / "remote")
-    base.commit()
-    host = Host.install(directory / "sysroot", base.repo.as_uri())
-    host.set_repo(standard_repository(directory / "packages").repo_file())
+def original(shared: Shared) -> Host:
+    host = shared.host
     host.ok("pkg-add", "foo")
     host.ok("pkg-add", "bar")
     host.ok("pkg-delete", "foo")
     host.ok("pkg-delete", "bar")
-    yield host
-    host.remove()
+    return host
 
 
 @pytest.fixture

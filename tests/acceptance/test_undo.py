@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.checks import refused, unchanged
-from tests.acceptance.conftest import CopyHost
+from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository, standard_repository
+from tests.acceptance.repositories import Repository
 from tests.acceptance.rpms import build_rpm
 
 FOO = "foo-1.0-1.noarch"
@@ -19,17 +17,12 @@ FOO_LIBS = "foo-libs-1.0-1.x86_64"
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    directory = tmp_path_factory.mktemp("lived")
-    base = BaseTree(directory / "remote")
-    base.commit()
-    host = Host.install(directory / "sysroot", base.repo.as_uri())
-    host.set_repo(standard_repository(directory / "packages").repo_file())
+def original(shared: Shared) -> Host:
+    host = shared.host
     host.ok("pkg-add", "foo", "left")
     host.ok("pkg-add", "bar")
     host.ok("pkg-delete", "left")
-    yield host
-    host.remove()
+    return host
 
 
 @pytest.fixture
