@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKERS ?= $(shell nproc)
 
-.PHONY: setup demo test faults lint docs bench clean lock
+.PHONY: setup demo test faults lint docs bench package clean lock
 
 setup: .venv/ready
 
@@ -40,6 +40,10 @@ docs: setup
 bench: setup
 	$(PYTHON) -m bench
 
+# The RPM and the source RPM, in dist/.
+package: setup
+	packaging/package
+
 # Renew the locked versions; no host of an index is named in the result.
 lock: setup
 	$(PYTHON) -m pip install --quiet pip-tools
@@ -47,4 +51,4 @@ lock: setup
 	    --no-header --extra dev --extra serve --unsafe-package rpm --output-file requirements.lock pyproject.toml
 
 clean:
-	OSTREE_SYSROOT_DEBUG=mutable-deployments chattr -R -i build 2>/dev/null; rm -rf build .venv
+	OSTREE_SYSROOT_DEBUG=mutable-deployments chattr -R -i build 2>/dev/null; rm -rf build dist .venv
