@@ -11,7 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ import pytest
 import rpm
 
 from layering.version import VERSION
-from tests.acceptance.bases import BRANCH, BaseTree
-from tests.acceptance.conftest import InstallHost
+from tests.acceptance.bases import BaseTree
+from tests.acceptance.conftest import CopyHost
 from tests.acceptance.host import Host, environment
 from tests.acceptance.rpms import build_rpm, header
 
@@ -65,14 +65,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return make(tmp_path_factory.mktemp("dist"))
 
 
-@pytest.fixture
-def layered(built: tuple[Path, Path], base: BaseTree, install_host: InstallHost, tmp_path: Path) -> Host:
+@pytest.fixture(scope="module")
+def layered(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host with the package laid on a base that has what it needs."""
-    platform = build_rpm(tmp_path / "platform", "platform", provides=PLATFORM)
-    base.with_packages([platform]).commit(BRANCH, "2")
-    host = install_host()
+    directory = tmp_path_factory.mktemp("layered")
+    platform = build_rpm(directory, "platform", provides=PLATFORM)
+    base = BaseTree(directory / "remote").with_packages([platform])
+    base.commit()
+    host = Host.install(directory / "sysroot", base.repo.as_uri())
     host.ok("pkg-add", built[0])
-    return host
+    yield host
+    host.remove()
 
 
 def pyproject() -> dict[str, Any]:
@@ -143,21 +146,25 @@ def test_the_source_package_alone_makes_the_same_payload(built: tuple[Path, Path
     assert digests[0] == digests[1]
 
 
-def test_layer_lays_it_on_a_host_where_it_starts_and_takes_itself_away(layered: Host, tmp_path: Path) -> None:
+def test_layer_lays_it_on_a_host_where_it_starts_and_takes_itself_away(
+    layered: Host, copy_host: CopyHost, tmp_path: Path
+) -> None:
+    host = copy_host(layered)
+
     def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=tmp_path, env=LIBRARIES, capture_output=True, text=True, check=False)
 
     missing = run("/usr/bin/python3", "-sP", "-c", "import cli")
     assert "No module named 'cli'" in missing.stderr
-    packaged = layered.path("/usr/bin/layer")
+    packaged = host.path("/usr/bin/layer")
     started = run(packaged, "--version")
     assert (started.stdout, started.stderr) == (f"layer {VERSION}\n", "")
-    on_host = (packaged, "--sysroot", layered.sysroot, "--os", layered.stateroot)
+    on_host = (packaged, "--sysroot", host.sysroot, "--os", host.stateroot)
     assert LAYER in run(*on_host, "show", "last").stdout
     removed = run(*on_host, "pkg-delete", "layer")
     assert removed.returncode == 0, removed.stderr
-    assert layered.current()["layered"] == []
-    assert (layered.last()["verb"], layered.last()["removed"]) == ("pkg-delete", [LAYER])
+    assert host.current()["layered"] == []
+    assert (host.last()["verb"], host.last()["removed"]) == ("pkg-delete", [LAYER])
 
 
 def test_deployed_it_starts_from_its_bytecode(layered: Host) -> None:
