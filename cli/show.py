@@ -11,7 +11,8 @@ import msgspec
 from cli import rendering
 from cli.documents import Shown, ShownEvent
 from cli.reading import open_journal
-from journal.events import JournalReplayed
+from journal.events import JournalReplayed, LayerCommitted
+from journal.values import Package
 from projections import points
 from projections.errors import BadPoint
 from projections.transactions import Failure, Transaction, tell
@@ -123,11 +124,19 @@ def _source(events: list[Any]) -> str | None:
 
 
 def _checksums(events: list[Any]) -> dict[str, str]:
-    """What to add to a package's line: checksum and repository, as recorded."""
-    found = {}
+    """What to add to a package's line, or to that of a change: checksums and repository, as recorded."""
+    found: dict[str, str] = {}
     for event in events:
-        for package in getattr(event.payload, "added", ()):
-            if getattr(package, "sha256", None) and hasattr(package, "nevra"):
-                origin = f" from {package.repository}" if package.repository else ""
-                found[package.nevra] = f"  sha256:{package.sha256}{origin}"
+        if isinstance(layer := event.payload, LayerCommitted):
+            found |= {each.nevra: f"  {said}" for each in (*layer.added, *layer.removed) if (said := _provenance(each))}
+            for change in (*layer.upgraded, *layer.downgraded):
+                was = f"was sha256:{change.old.sha256}" if change.old.sha256 else ""
+                said = ", ".join(filter(None, (_provenance(change.new), was)))
+                found[f"{change.old.nevra} -> {change.new.nevra}"] = f"  {said}" if said else ""
     return found
+
+
+def _provenance(package: Package) -> str:
+    """The package's checksum and where it came from; empty where the checksum is not known."""
+    origin = f" from {package.repository}" if package.repository else ""
+    return f"sha256:{package.sha256}{origin}" if package.sha256 else ""

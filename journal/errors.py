@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from journal.credentials import without_credentials
 from journal.printable import printable
 
 
@@ -32,7 +33,7 @@ class LayerError(Exception):
     Attributes:
         id: kebab-case name, stable; `error.kind` in the journal and in `--json`.
         exit_code: what the process ends with.
-        message: what went wrong; what it quotes can't steer a terminal.
+        message: what went wrong; what it quotes can't steer a terminal, and of URLs the credentials are left out.
         hint: what the user may do about it, or None.
         transaction: number of the transaction that records it, None where none does.
     """
@@ -41,7 +42,7 @@ class LayerError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        self.message = printable(message, keep="\n\t")
+        self.message = printable(without_credentials(message), keep="\n\t")
         super().__init__(self.message)
         self.hint = hint
         self.transaction: int | None = None

@@ -24,6 +24,7 @@ import dnf.util
 import hawkey
 import libdnf.module
 
+from journal.credentials import without_credentials
 from layering import dnf_voice
 from layering.errors import RepositoryError
 from layering.librpm import captured_log, macros
@@ -92,7 +93,7 @@ class DnfUniverse:
         )
         with dnf_voice.stderr() as said:
             self.base._setup_excludes_includes()
-        self.notes += said
+        self.notes += map(without_credentials, said)
         self.loaded = True
 
     def refresh(self) -> None:
@@ -147,7 +148,7 @@ class DnfUniverse:
             return
         with dnf_voice.warnings() as said:
             self.base.read_all_repos()
-        self.notes += [each for each in said if "missing name" not in each]
+        self.notes += [without_credentials(each) for each in said if "missing name" not in each]
         for repo in self.base.repos.values():
             _read_within(repo, self.universe.etc_root)
             repo.pkgdir = str(self.universe.cache_dir / "packages" / repo.id)
@@ -167,11 +168,14 @@ class DnfUniverse:
                 if dnf_voice.INTERRUPTED in reason:
                     raise KeyboardInterrupt from error
         where = next(iter([*repo.baseurl, *filter(None, (repo.metalink, repo.mirrorlist))]), "no URL")
-        message = f"Repository {repo.id} ({where}) is not to be had: {reason}"
+        failure = RepositoryError(
+            f"Repository {repo.id} ({where}) is not to be had: {reason}",
+            hint="skip_if_unavailable=1 in its .repo file does without it.",
+        )
         if not repo.skip_if_unavailable:
-            raise RepositoryError(message, hint="skip_if_unavailable=1 in its .repo file does without it.")
+            raise failure
         repo.disable()
-        self.notes.append(f"{message}. It was left out.")
+        self.notes.append(f"{failure.message}. It was left out.")
 
 
 def host_architecture() -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from journal.credentials import without_credentials
 from journal.values import Actor, Context, HostIdentity
 from layering.version import VERSION
 
 _UNSET = 0xFFFFFFFF  # what the kernel says where no login was recorded: (uid_t) -1, see proc_pid_loginuid(5)
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
 def context(arguments: Sequence[str]) -> Context:
@@ -24,11 +23,6 @@ def context(arguments: Sequence[str]) -> Context:
 def command_line(arguments: Sequence[str]) -> str:
     """The command as it was typed, quoted for a shell; user names and passwords in URLs are left out."""
     return without_credentials(shlex.join(["layer", *arguments]))
-
-
-def without_credentials(text: str) -> str:
-    """The text with the user names and passwords of its URLs left out: nothing else of it is secret."""
-    return _CREDENTIALS.sub("***", text)
 
 
 def host_identity() -> HostIdentity:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from journal.credentials import without_credentials
 from journal.errors import LayerError
 from journal.events import OUTCOMES, Event, Payload, TransactionFailed, TransactionRefused, TransactionStarted
 from journal.identifiers import Clock, timestamp, uuid7
 from journal.store import Draft, Journal
 from journal.values import Context, Summary
 from layering.errors import Refused
-from layering.identity import without_credentials
 from layering.logs import log
 from projections.errors import NoSuchPoint
 from projections.host import HostState
@@ -46,8 +46,8 @@ class Recorder:
         return TransactionStarted(
             verb=invocation.verb,
             arguments=tuple(without_credentials(each) for each in invocation.arguments),
-            options=invocation.options,
-            message=invocation.message,
+            options={name: without_credentials(value) for name, value in invocation.options.items()},
+            message=None if invocation.message is None else without_credentials(invocation.message),
             pid=os.getpid(),
             before=state.summary if state else Summary(),
         )
@@ -73,9 +73,9 @@ class Recorder:
 def outcome_of(error: BaseException) -> TransactionRefused | TransactionFailed:
     """How a transaction that ended with this error is recorded."""
     if isinstance(error, Refused | NoSuchPoint):
-        return TransactionRefused(error.id, without_credentials(error.message))
+        return TransactionRefused(error.id, error.message)
     if isinstance(error, LayerError):
-        return TransactionFailed(error.id, without_credentials(error.message))
+        return TransactionFailed(error.id, error.message)
     if isinstance(error, KeyboardInterrupt):
         return TransactionFailed("cancelled", "Cancelled")
     return TransactionFailed("internal-error", without_credentials(f"{type(error).__name__}: {error}"))

@@ -1,10 +1,15 @@
-"""Real package repositories: directories that createrepo_c describes, and a small web server to reach them by."""
+"""Real package repositories: directories that createrepo_c describes, and a small web server to reach them by.
+
+The server speaks TLS where it is given a certificate, and is a proxy for whatever it is asked for by a whole URL.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import shutil
+import ssl
 import subprocess
+from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +18,7 @@ from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from tests.acceptance.rpms import build_rpm
 
@@ -96,16 +101,23 @@ def standard_repository(directory: Path) -> Repository:
 
 @dataclass(slots=True)
 class HttpServer:
-    """Serves a directory over loopback while the context lasts, counts what is asked for, and fails on demand."""
+    """Serves a directory over loopback while the context lasts, counts what is asked for, and fails on demand.
+
+    certificate: PEM file of certificate and key, for TLS. login: USER:PASSWORD that is asked for, by basic
+    authentication; proxy_login: the same as a proxy.
+    """
 
     directory: Path
+    certificate: Path | None = None
+    login: str = ""
+    proxy_login: str = ""
     requests: Counter[str] = field(default_factory=Counter)
     failures: dict[str, int] = field(default_factory=dict)
     _server: ThreadingHTTPServer = field(init=False, repr=False)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self._server.server_address[1]}"
 
     def count(self, pattern: str = "*") -> int:
         """How many requests there were for paths that match."""
@@ -121,6 +133,11 @@ class HttpServer:
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self._server.daemon_threads = True
+        if self.certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(self.certificate)
+            # The handshake is the handler's thread's: a client that breaks it off must not end the server's.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 
@@ -141,6 +158,17 @@ class _Handler(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(self.path.partition("?")[0])
         self.owner.requests[path] += 1
+        for login, header, status, asking in (
+            (self.owner.login, "Authorization", 401, "WWW-Authenticate"),
+            (self.owner.proxy_login, "Proxy-Authorization", 407, "Proxy-Authenticate"),
+        ):
+            if login and self.headers[header] != f"Basic {b64encode(login.encode()).decode()}":
+                self.send_response(status)
+                self.send_header(asking, 'Basic realm="tests"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+        self.path = urlsplit(self.path).path
         for pattern, status in self.owner.failures.items():
             if fnmatch.fnmatch(path, pattern):
                 self.send_error(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pwd
@@ -203,8 +204,11 @@ def test_a_usage_error_is_not_recorded(host: Host, command: list[str]) -> None:
 
 
 def test_credentials_in_a_url_are_not_recorded(host: Host) -> None:
-    host.run("pkg-add", "http://me:hunter2@127.0.0.1:9/x.rpm", check=1)
+    """Regression: a message was recorded as it was, and of a password with an @ in it the rest."""
+    result = host.run("pkg-add", "http://me:hunt@hunter2@127.0.0.1:9/x.rpm", "-m", "see http://me:hunter2@x/", check=1)
     assert "127.0.0.1:9/x.rpm" in host.last()["command_line"]
+    assert host.last()["message"] == "see http://***@x/"
+    assert "hunter2" not in result.stderr
     assert b"hunter2" not in host.journal.read_bytes()
 
 
@@ -222,6 +226,28 @@ def test_show_tells_one_transaction_whole(busy: Host) -> None:
     assert positions == list(range(positions[0], positions[0] + len(positions)))
     assert busy.json("show", "last")["transaction"] == 6
     assert busy.json("show", "last-1")["transaction"] == 5
+
+
+def test_show_names_the_checksum_of_each_package_that_came_changed_or_went(host: Host, repository: Repository) -> None:
+    """Regression: only those of added packages were shown."""
+    sha256 = {
+        path.name[: -len(".rpm")]: hashlib.sha256(path.read_bytes()).hexdigest() for path in repository.packages()
+    }
+    old = sha256[FOO]
+    host.ok("pkg-add", "foo", "baz")
+    new = hashlib.sha256(repository.build("foo", "2.0").read_bytes()).hexdigest()
+    repository.publish()
+    host.ok("upgrade")
+    change = f"  {FOO} -> foo-2.0-1.noarch  sha256:{new} from test, was sha256:{old}"
+    assert change in host.ok("show").stdout.splitlines()
+    host.ok("pkg-delete", "baz")
+    assert f"  {BAZ}  sha256:{sha256[BAZ]} from test" in host.ok("show").stdout.splitlines()
+    host.ok("rollback", "2")
+    change = f"  foo-2.0-1.noarch -> {FOO}  sha256:{old} from test, was sha256:{new}"
+    assert change in host.ok("show").stdout.splitlines()
+    events = {each["type"]: each["payload"] for each in host.json("show")["events"]}
+    [package] = events["layer-committed"]["downgraded"]
+    assert (package["old"]["sha256"], package["new"]["sha256"]) == (new, old)
 
 
 def test_show_of_an_unknown_transaction_is_an_error(busy: Host) -> None:
