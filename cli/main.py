@@ -122,7 +122,7 @@ class Globals:
     aliases=ALIASES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 `audit verify` or `doctor` found a difference,"
-    " 75 another transaction runs, 77 unchanged (where asked for).",
+    " 75 another transaction runs, 77 unchanged or pending (where asked for).",
 )
 @click.option(
     "--sysroot",

@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 
     from layering.sysroot import Sysroot
 
+PENDING = 77
+"""Exit code of --pending-exit-77 where a deployment is pending, as rpm-ostree's."""
+
 
 @click.command("status", short_help="Show the deployments, now or at some point.")
 @click.option("-v", "--verbose", is_flag=True, help="Checksums in full, what made each deployment, and the journal.")
 @click.option("--as-of", metavar="N|TIME", help="The state after transaction N, or at an instant.")
+@click.option("--pending-exit-77", is_flag=True, help="Exit with 77 where another deployment than the booted is next.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(ctx: click.Context, verbose: bool, as_of: str | None, as_json: bool) -> None:
+def command(ctx: click.Context, verbose: bool, as_of: str | None, pending_exit_77: bool, as_json: bool) -> None:
     """The deployments, the one to be booted next first; ● marks the booted one."""
+    if as_of and pending_exit_77:
+        raise click.UsageError("--pending-exit-77 is about now, --as-of about then.")
     chosen: Globals = ctx.obj
     osname = stateroot.choose(chosen.sysroot, chosen.stateroot)
     path = stateroot.journal_path(chosen.sysroot, osname)
@@ -37,6 +43,14 @@ def command(ctx: click.Context, verbose: bool, as_of: str | None, as_json: bool)
     else:
         journal = Journal.open(path) if verbose and path.exists() else None
         rendering.print_lines(_lines(document, verbose, journal))
+    if pending_exit_77 and _is_pending(document):
+        ctx.exit(PENDING)
+
+
+def _is_pending(document: Status) -> bool:
+    """Whether a deployment, staged or not, waits for the next boot of the running system."""
+    first, *others = document.deployments or (None,)
+    return first is not None and not first.booted and any(each.booted for each in others)
 
 
 def _now(sysroot_path: Path, osname: str, path: Path) -> Status:

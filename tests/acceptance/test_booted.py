@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.acceptance.bases import BRANCH
 from tests.acceptance.booted import Booted
-from tests.acceptance.host import REMOTE
+from tests.acceptance.host import REMOTE, Host
 
 
 def test_it_is_booted(booted: Booted) -> None:
@@ -34,6 +34,24 @@ def test_a_change_is_staged_for_the_next_boot_and_said_to_be(booted: Booted) -> 
     assert f"● {REMOTE}:{BRANCH}\n" in told
     booted.run("pkg-delete", "foo")
     assert booted.host.last()["requested"] == ["baz"]
+
+
+def test_what_waits_for_the_next_boot_is_an_exit_code_where_asked_for(booted: Booted) -> None:
+    assert "Deployments:" in booted.run("status", "--pending-exit-77", check=0).stdout
+    booted.run("pkg-add", "baz")
+    booted.run("status", check=0)
+    staged = booted.run("status", "--pending-exit-77", "--json", check=77)
+    assert json.loads(staged.stdout)["deployments"][0]["staged"] is True
+    booted.run("cleanup", "-p")
+    booted.run("status", "--pending-exit-77", check=0)
+    booted.run("rollback")
+    booted.run("status", "--pending-exit-77", check=77)
+    assert "--as-of" in booted.run("status", "--pending-exit-77", "--as-of", "2", check=2).stderr
+
+
+def test_where_nothing_is_booted_nothing_is_pending(host: Host) -> None:
+    host.ok("pkg-add", "foo")
+    host.ok("status", "--pending-exit-77")
 
 
 def with_systemctl(directory: Path, status: int = 0) -> tuple[dict[str, str], Path]:

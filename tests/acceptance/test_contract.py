@@ -44,7 +44,7 @@ FLAGS: dict[str, Sequence[str]] = {
         *(flag for flag in CHANGING if flag not in ("-m", "-r")),  # which have another meaning there
         *("-p", "--pending", "-r", "--rollback", "-b", "--base", "-m", "--repomd"),
     ),
-    "status": ("-v", "--verbose", "--as-of", "--json"),
+    "status": ("-v", "--verbose", "--as-of", "--pending-exit-77", "--json"),
     "history": (*("-n", "--since", "--until", "--package", "--user", "--verb", "--failed", "--reverse", "--json"),),
     "show": ("--json",),
     "diff": ("--json",),
