@@ -47,6 +47,16 @@ _ENVIRONMENT = {
     "TZ": "UTC",
     "SYSTEMD_OFFLINE": "1",  # systemctl edits links and reaches for no manager
 }
+# Offline, systemctl edits links and ignores what a manager would do; but with --now it edits them and then fails.
+_SYSTEMCTL = "/usr/bin/systemctl"
+_REAL_SYSTEMCTL = "/run/layer/systemctl"
+_WITHOUT_NOW = f"""#!/bin/sh
+for argument do
+    shift
+    test "$argument" = --now || set -- "$@" "$argument"
+done
+exec {_REAL_SYSTEMCTL} "$@"
+"""
 # librpm itself, inside: what `-e` and `-q` scripts become, and <lua>. It is the host's, loaded before it enters the
 # tree, whose macros count. What a macro or a Lua script runs is in the sandbox like any script.
 _LIBRPM = """
@@ -171,6 +181,10 @@ class Sandbox:
         yield from _in_memory("1777", f"{prefix}/tmp")  # noqa: S108 - the sandbox's own
         yield from (*_in_memory("0755", f"{prefix}/run"), "--dir", f"{prefix}/run/lock")
         yield from ("--ro-bind", str(self._file("booted", b"")), f"{prefix}/run/ostree-booted")
+        systemctl = self.overlay.root / _SYSTEMCTL.lstrip("/")
+        if systemctl.is_file() and not systemctl.is_symlink():
+            yield from ("--ro-bind", str(merged / _SYSTEMCTL.lstrip("/")), f"{prefix}{_REAL_SYSTEMCTL}")
+            yield from ("--ro-bind", str(self._file("systemctl", _WITHOUT_NOW.encode())), f"{prefix}{_SYSTEMCTL}")
         yield from ("--perms", "0755", "--tmpfs", f"{prefix}/var")
         for name in ("cache", "home", "lib", "log", "roothome", "spool", "tmp", "lib/rpm-state"):
             yield from ("--dir", f"{prefix}/var/{name}")

@@ -123,6 +123,31 @@ test "$(systemctl is-enabled masked.service || :)" = masked
     assert host.exists(f"/usr{wants}/wanted.service")
 
 
+def test_systemctl_now_edits_links_and_starts_nothing(host: Host, repository: Repository) -> None:
+    """Regression: a %post that enables its unit with --now failed when the links were made; also by other names."""
+    post = """
+systemctl enable --now enabled.service
+/usr/bin/systemctl --now --quiet reenable "wanted.service"
+systemctl mask --now masked.service
+systemctl enable disabled.service && systemctl disable --now disabled.service
+systemctl preset --now unwanted.service
+systemctl --global enable --now wanted.service
+systemctl is-system-running && exit 8
+! systemctl enable --now no-such.service
+"""
+    names = ("enabled", "disabled", "masked", "wanted", "unwanted", "by-librpm")
+    files: Files = {f"/usr/lib/systemd/system/{name}.service": UNIT for name in names}
+    files["/usr/lib/systemd/user/wanted.service"] = UNIT
+    scripts = {"%post": post, "%posttrans -e": "systemctl enable --now by-librpm.service"}
+    layered(host, repository, "units", scripts, files)
+    wants = "/etc/systemd/system/multi-user.target.wants"
+    enabled = ["by-librpm.service", "enabled.service", "wanted.service"]
+    assert sorted(path.name for path in host.path(wants).iterdir()) == enabled
+    assert host.path("/etc/systemd/system/masked.service").readlink() == Path("/dev/null")
+    assert host.exists("/etc/systemd/user/multi-user.target.wants/wanted.service")
+    assert host.path("/usr/bin/systemctl").read_bytes() == with_libraries("systemctl")["/usr/bin/systemctl"].content
+
+
 def test_users_and_groups_of_pre_are_those_of_an_image(host: Host, repository: Repository) -> None:
     pre = """
 getent group svc >/dev/null || groupadd -f -g 845 -r svc
