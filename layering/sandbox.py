@@ -1,7 +1,7 @@
 """One scriptlet in bubblewrap: no network, few capabilities, the tree being built as its root, limited time.
 
-The tree is an overlay's. /etc has its own name; /var is read-only but for /var/tmp and /var/lib/rpm-state; /run and
-/tmp are empty and new each time. Nothing of the host is there. Sources: bwrap(1), capabilities(7), and for how a script
+The tree is an overlay's. /etc has its own name; /var is the layer's scratch one; /run, /tmp and /var/tmp are empty and
+new each time. Nothing of the host is there. Sources: bwrap(1), capabilities(7), and for how a script
 is called rpm's lib/rpmscript.c.
 """
 
@@ -98,7 +98,7 @@ class ScriptFailed(LayeringError):
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A tree that scripts can run in. etc: where its /etc lies. scratch: for what they are handed.
+    """A tree that scripts can run in. etc: where its /etc lies. var: what is /var. scratch: for what they are handed.
 
     timestamp: what programs that honour SOURCE_DATE_EPOCH take for now, seconds since the epoch. timeout: seconds.
     """
@@ -106,6 +106,7 @@ class Sandbox:
     overlay: Overlay
     scratch: Path
     etc: str
+    var: Path
     timestamp: int
     timeout: float
 
@@ -185,17 +186,8 @@ class Sandbox:
         if systemctl.is_file() and not systemctl.is_symlink():
             yield from ("--ro-bind", str(merged / _SYSTEMCTL.lstrip("/")), f"{prefix}{_REAL_SYSTEMCTL}")
             yield from ("--ro-bind", str(self._file("systemctl", _WITHOUT_NOW.encode())), f"{prefix}{_SYSTEMCTL}")
-        yield from ("--perms", "0755", "--tmpfs", f"{prefix}/var")
-        for name in ("cache", "home", "lib", "log", "roothome", "spool", "tmp", "lib/rpm-state"):
-            yield from ("--dir", f"{prefix}/var/{name}")
-        if (self.overlay.root / "usr/lib/alternatives").is_dir():
-            # Where an image keeps what alternatives(8) looks for there.
-            yield from ("--symlink", "../../usr/lib/alternatives", f"{prefix}/var/lib/alternatives")
-        yield from ("--symlink", "../run", f"{prefix}/var/run", "--remount-ro", f"{prefix}/var")
+        yield from ("--bind", str(self.var), f"{prefix}/var")
         yield from _in_memory("1777", f"{prefix}/var/tmp")  # noqa: S108
-        state = self.scratch / "rpm-state"
-        state.mkdir(exist_ok=True)
-        yield from ("--bind", str(state), f"{prefix}/var/lib/rpm-state")
 
     def _file(self, name: str, content: bytes) -> Path:
         path = self.scratch / name

@@ -29,6 +29,7 @@ from layering.lowers import base_checkout, clear_away, lay_out_changes, temporar
 from layering.overlay import find_scratch, mounted  # noqa: E402
 from layering.relabel import Relabel  # noqa: E402
 from layering.sandbox import Sandbox, ScriptFailed, time_limit  # noqa: E402
+from layering.scratch_var import ScratchVar  # noqa: E402
 from layering.scripts import Plan, Script  # noqa: E402
 from layering.upper import absorb  # noqa: E402
 
@@ -116,7 +117,7 @@ def graft_and_run(
         if any(package.policy != final.checksum for package in packages) or final.checksum != labels.checksum:
             grafted = graft(repo, base, relabel(final), base_owner, final, accounts=accounts)
             notes = absorb(repo, grafted.tree, upper, rpmdb, final)
-    return Grafted(grafted.tree, (*grafted.notes, *stage.notes, *notes)), final
+    return Grafted(grafted.tree, (*grafted.notes, *stage.notes, *stage.var.notes, *notes)), final
 
 
 def _lay(repo: OSTree.Repo, base: str, target: Path, lay: Callable[[], Grafted]) -> Grafted:
@@ -155,26 +156,32 @@ class _Stage:
     timeout: float
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.var = ScratchVar(self.work / "var")
+
     @contextmanager
     def set(self, packages: Path) -> Iterator[_Tree]:
         """The tree with these packages and all that was written to it so far; its users in one file while it is."""
         with mounted(self.work, [packages, self.lower]) as overlay:
             etc = "usr/etc" if (overlay.root / "usr/etc").is_dir() else "etc"
-            sandbox = Sandbox(overlay, self.work, etc, self.timestamp, self.timeout)
-            tree = _Tree(sandbox, self.rpmdb, self.notes)
+            sandbox = Sandbox(overlay, self.work, etc, self.var.path, self.timestamp, self.timeout)
+            tree = _Tree(sandbox, self.rpmdb, self.var, self.notes)
+            self.var.prepare(overlay.root, packages, tree.read_accounts())
             before = {name: tree.merge_accounts(name) for name in _ACCOUNTS}
             yield tree
             for name, texts in before.items():
                 tree.part_accounts(name, texts)
             tree.clear_away()
-            tree.accounts = Accounts(*(parse_accounts(tree.texts(name)) for name in _ACCOUNTS))
+            tree.accounts = tree.read_accounts()
+            self.var.conclude(overlay.root, tree.accounts)
 
 
 class _Tree:
-    """A mounted tree. accounts: the users and groups that it was left with."""
+    """A mounted tree. var: what its scripts have for /var. accounts: the users and groups that it was left with."""
 
-    def __init__(self, sandbox: Sandbox, rpmdb: str, notes: list[str]) -> None:
+    def __init__(self, sandbox: Sandbox, rpmdb: str, var: ScratchVar, notes: list[str]) -> None:
         self.sandbox = sandbox
+        self.var = var
         self.root = sandbox.overlay.root
         self.etc = self.root / sandbox.etc
         self.notes = notes
@@ -206,10 +213,15 @@ class _Tree:
         for script in scripts:
             output = self.sandbox.run(script)
             log.debug("script", script=str(script), output=output)
+            self.var.attribute(str(script))
             gone = [str(path.relative_to(self.root)) for path in self.essential if not os.path.lexists(path)]
             if gone:
                 named = ", ".join(f"/{path}" for path in gone[:3])
                 raise ScriptFailed(f"{script} removed {named}: without that it is no image to boot")
+
+    def read_accounts(self) -> Accounts:
+        """The users and groups that the tree knows."""
+        return Accounts(*(parse_accounts(self.texts(name)) for name in _ACCOUNTS))
 
     def texts(self, name: str) -> tuple[str, str]:
         """passwd or group: /usr/lib's, then /etc's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 # What would end a field, or start a quote or an escape. In quotes all versions of systemd take \" and \\ and no other
@@ -13,6 +14,8 @@ _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _ESCAPE = re.compile(r"((?:\\x[0-9a-fA-F]{2})+)|\\(.)")
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
 _TOP = re.compile(r"(\S+ \"?)/([^/\s\"\\%]+)(?=/)")
+_DIRECTORIES = "dDvqQ"
+_OCTAL = re.compile(r"[0-7]{1,5}")
 _FIELD = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\S+")
 
 
@@ -47,12 +50,28 @@ def below(line: str, directory: str) -> str:
 
 def paths_of(fragment: str) -> set[str]:
     """The paths that a tmpfiles.d fragment speaks of."""
-    found = set()
+    return {path for _, path, *_ in _lines_of(fragment)}
+
+
+def directories_of(fragment: str) -> Iterator[Line]:
+    """The directories that a tmpfiles.d fragment has made; those whose path the running system would have to tell, not.
+
+    Without mode and owner they are root's and 0755, as tmpfiles.d(5) has it.
+    """
+    for kind, path, *more in _lines_of(fragment):
+        if kind[0] in _DIRECTORIES and "%" not in path:
+            mode, user, group = (*(each.lstrip("~:") for each in more[:3]), "-", "-", "-")[:3]
+            numbered = int(mode, 8) & 0o7777 if _OCTAL.fullmatch(mode) else 0o755
+            yield Line(path, "d", numbered, *("root" if each == "-" else each for each in (user, group)))
+
+
+def _lines_of(fragment: str) -> Iterator[list[str]]:
+    """The fields of each line, the path as it is meant."""
     for line in fragment.split("\n"):
         fields = _FIELD.findall(line)
         if len(fields) > 1 and not fields[0].startswith("#"):
-            found.add(_unescape(fields[1]).replace("%%", "%").rstrip("/") or "/")
-    return found
+            fields[1] = _unescape(fields[1]).replace("%%", "%").rstrip("/") or "/"
+            yield fields
 
 
 def _field(text: str) -> str:

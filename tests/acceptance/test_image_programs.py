@@ -174,6 +174,26 @@ test "$(id -u svc)" = 845
     assert "svc" not in host.read("/usr/etc/passwd") + host.read("/usr/etc/group")
 
 
+def test_a_home_below_var_is_made_at_boot(host: Host, repository: Repository, tmp_path: Path) -> None:
+    """Regression: useradd -m failed, because /var was read-only."""
+    pre = """
+useradd -r -m -d /var/lib/svc -s /sbin/nologin svc
+mkdir -p /etc/skel && echo x > /etc/skel/.profile
+useradd -m person
+"""
+    repository.build("svc", files={"/usr/share/svc": "x\n"}, scripts={"%pre": f"set -e\n{pre}"})
+    repository.publish()
+    said = host.ok("pkg-add", "svc")
+    assert "/var/home/person/.profile is left out" in said.stdout + said.stderr
+    booted = host.boot(tmp_path)
+    passwd = {line.split(":")[0]: line.split(":") for line in host.read("/usr/lib/passwd").splitlines()}
+    for user, home in (("svc", "var/lib/svc"), ("person", "var/home/person")):
+        info = (booted / home).stat()
+        assert [str(info.st_uid), str(info.st_gid)] == passwd[user][2:4]
+        assert info.st_mode & 0o777 in (0o700, 0o755)
+    assert not (host.sysroot / "ostree/deploy" / host.stateroot / "var/lib/svc").exists()
+
+
 def test_file_triggers_of_the_base_keep_its_caches(host: Host, repository: Repository) -> None:
     key = '<key name="k" type="b"><default>true</default></key>'
     schema = f'<schemalist><schema id="a.b" path="/a/">{key}</schema></schemalist>'
@@ -207,6 +227,7 @@ ldconfig -X
     files: Files = {"/usr/lib/tmpfiles.d/tool.conf": "d /run/tool 0755\nd /var/lib/tool 0755\n"}
     layered(host, repository, "tool", {"%post": post}, files)
     assert not (host.deployment() / "var/lib/tool").exists()
+    assert not host.exists("/usr/lib/tmpfiles.d/layer-scripts.conf")
 
 
 def test_alternatives_are_kept_where_the_image_keeps_them(host: Host, repository: Repository) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from layering.errors import ImportRefused
 from layering.paths import OUTSIDE, Entry, Kind, Placement, place, refuse_kernel
-from layering.tmpfiles import Line, paths_of
+from layering.tmpfiles import Line, directories_of, paths_of
 
 PACKAGE = "foo-1.0-1.noarch"
 AWKWARD = [
@@ -203,3 +203,27 @@ def test_what_no_file_system_holds_is_refused(path: str) -> None:
 @pytest.mark.parametrize("path", ["/usr" + "/a" * 127, "/usr/" + "n" * 255, "/usr" + ("/" + "n" * 200) * 20])
 def test_the_longest_that_a_file_system_holds_is_laid(path: str) -> None:
     assert place(Entry(path, Kind.REGULAR), "foo").path == path[1:]
+
+
+def test_a_fragment_s_directories_are_read_as_tmpfiles_d_means_them() -> None:
+    text = """# d /var/comment 0700 a b
+d /var/plain
+D! /var/all 2750 games adm 10d
+d "/var/with space" - - adm
+q= /var/masked ~0700 :games -
+L /var/link - - - - target
+f /var/file 0600
+d /var/%m 0700
+"""
+    assert list(directories_of(text)) == [
+        Line("/var/plain", "d", 0o755, "root", "root"),
+        Line("/var/all", "d", 0o2750, "games", "adm"),
+        Line("/var/with space", "d", 0o755, "root", "adm"),
+        Line("/var/masked", "d", 0o700, "games", "root"),
+    ]
+
+
+@given(st.lists(st.sampled_from(AWKWARD), min_size=1, max_size=3), st.integers(0, 0o7777))
+def test_a_directory_is_read_as_it_was_written(parts: list[str], mode: int) -> None:
+    line = Line("/".join(("/var", *parts)), "d", mode, "user", "group")
+    assert list(directories_of(line.render())) == ([] if "%" in line.path else [line])
