@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from journal.credentials import without_credentials
 from journal.errors import LayerError
 from layering.version import VERSION
 
@@ -211,6 +212,6 @@ def _reader_is_gone() -> int:
 
 
 def _tell(message: str, hint: str | None) -> None:
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    click.echo(click.style("error: ", fg="red", bold=True) + without_credentials(message), err=True)
     if hint:
         click.echo(click.style("hint: ", bold=True) + hint, err=True)
