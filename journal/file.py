@@ -26,8 +26,11 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
     """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
-    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema")
-    return {(kind, name): sql for kind, name, sql in rows if not name.startswith(("sqlite_", "_sqlite_"))}
+    rows = connection.execute(
+        "SELECT type, name, sql FROM sqlite_schema WHERE NOT (type = 'index' AND sql IS NULL)"
+        " AND NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4', '_sqlite_migrations'))"
+    )
+    return {(str(kind), str(name)): sql for kind, name, sql in rows}
 
 
 def require_room(path: Path) -> None:
@@ -105,7 +108,7 @@ def told_as_errors(path: Path) -> Iterator[None]:
         raise JournalNotWritable(f"The journal {path} can't be used: {error}") from error
     except sqlite3.IntegrityError as error:
         raise EventRefused(f"The journal {path} refused the event: {error}") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where SQLite's message quotes the file
         raise JournalCorrupt(
             f"The journal {path} is corrupt: {error}", hint="Restore it from a copy; see docs/journal.md."
         ) from error

@@ -67,7 +67,7 @@ class Reader(Stored):
                 (after, last),
             )
             while some := rows.fetchmany(_AT_ONCE):
-                yield from decode_facts([record for (record,) in some])
+                yield from decode_facts([record or b"" for (record,) in some])
 
     def transaction_events(self, first: int, last: int) -> Iterator[Event]:
         """Events of the transactions first..last, in the order of transactions, then of positions."""
@@ -139,11 +139,11 @@ class Reader(Stored):
         """The newest kept state of a projection at or before a position."""
         with told_as_errors(self.path):
             row = self._connection.execute(
-                "SELECT position, state FROM snapshots WHERE projection = ? AND position <= ?"
+                "SELECT position, CAST(state AS BLOB) FROM snapshots WHERE projection = ? AND position <= ?"
                 " ORDER BY position DESC LIMIT 1",
                 (projection, at_most),
             ).fetchone()
-        return None if row is None else (int(row[0]), str(row[1]))
+        return None if row is None else (int(row[0]), _shown(row[1]))
 
     @property
     def origin(self) -> str | None:
@@ -154,29 +154,32 @@ class Reader(Stored):
 
     def head(self) -> str | None:
         """The newest signed head, as the text of a note; None where none was ever signed."""
-        return self._text("SELECT note FROM head")
+        return self._text("SELECT CAST(note AS BLOB) FROM head")
 
     def checkpoints(self) -> Iterator[str]:
         """The signed heads that were kept, oldest first."""
         if self.schema_version >= SINCE_CHECKPOINTS:
             with told_as_errors(self.path):
-                for (note,) in self._connection.execute("SELECT note FROM checkpoints ORDER BY number"):
-                    yield str(note)
+                rows = self._connection.execute("SELECT CAST(note AS BLOB) FROM checkpoints ORDER BY number")
+                for (note,) in rows:
+                    yield _shown(note)
 
     def last_checkpoint(self) -> str | None:
         """The newest head that was kept."""
-        return self._text("SELECT note FROM checkpoints ORDER BY number DESC LIMIT 1")
+        return self._text("SELECT CAST(note AS BLOB) FROM checkpoints ORDER BY number DESC LIMIT 1")
 
     def checkpoint_covering(self, position: int) -> str | None:
         """The newest kept head that a witness cosigned, else the newest one, of those that cover a position."""
         condition = "size >= ? ORDER BY number DESC LIMIT 1"
-        cosigned = f"SELECT note FROM checkpoints WHERE note LIKE '%\n\u2014 %\n\u2014 %' AND {condition}"
-        return self._text(cosigned, position) or self._text("SELECT note FROM head WHERE size >= ?", position)
+        note = "SELECT CAST(note AS BLOB) FROM"
+        cosigned = f"{note} checkpoints WHERE note LIKE '%\n\u2014 %\n\u2014 %' AND {condition}"
+        return self._text(cosigned, position) or self._text(f"{note} head WHERE size >= ?", position)
 
     def last_checkpoint_signed_by(self, name: str) -> str | None:
         """The newest kept head with a signature in this name, of a witness for instance."""
         return self._text(
-            "SELECT note FROM checkpoints WHERE instr(note, ?) ORDER BY number DESC LIMIT 1", f"\n\u2014 {name} "
+            "SELECT CAST(note AS BLOB) FROM checkpoints WHERE instr(note, ?) ORDER BY number DESC LIMIT 1",
+            f"\n\u2014 {name} ",
         )
 
     def node(self, level: int, index: int) -> bytes:
@@ -185,22 +188,27 @@ class Reader(Stored):
         Raises:
             JournalCorrupt: it is missing.
         """
-        row = self._connection.execute("SELECT hash FROM nodes WHERE level = ? AND idx = ?", (level, index)).fetchone()
-        if row is None:
+        found = self.node_hashes(level, index, index + 1)
+        if not found:
             raise JournalCorrupt(f"{self.path}: the hash of node ({level}, {index}) is missing")
-        return bytes(row[0])
+        return found[0]
 
     # Within
 
     def _text(self, query: str, *values: object) -> str | None:
-        """One text out of the tables of checkpoints."""
+        """One note out of the tables of checkpoints, which the query gives as bytes."""
         if self.schema_version < SINCE_CHECKPOINTS:
             return None
         with told_as_errors(self.path):
             row = self._connection.execute(query, values).fetchone()
-        return None if row is None else str(row[0])
+        return None if row is None else _shown(row[0])
 
     def _select(self, condition: str, values: tuple[int, ...]) -> Iterator[Event]:
         with told_as_errors(self.path):
             for (record,) in self._connection.execute(f"SELECT record FROM events WHERE {condition}", values):
-                yield decode(record)
+                yield decode(record or "")
+
+
+def _shown(text: bytes | None) -> str:
+    """What a text says; where somebody made it none in UTF-8, it is one that does not say what it has to."""
+    return (text or b"").decode(errors="replace")

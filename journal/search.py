@@ -29,34 +29,41 @@ def take_in(connection: sqlite3.Connection) -> None:
         )
 
 
-def wrongly_searched(path: Path) -> list[tuple[int, int | None]]:
+def wrongly_searched(path: Path, events: int) -> list[tuple[int, int | None]]:
     """Position and transaction of the events of which the search has another text or other words than their records.
 
     It may not know the transaction that ended last: that is taken in after its outcome was recorded.
 
+    Args:
+        events: how many are looked at. What is appended meanwhile is left out, with the transactions that end in it.
+
     Raises:
         sqlite3.DatabaseError: the search can't be read, or its index is damaged in another way.
     """
-    kept, said = f"SELECT rowid, {_COLUMNS} FROM search", f"SELECT position, {_COLUMNS} FROM temp.said"
+    kept, said = f"SELECT rowid AS position, {_COLUMNS} FROM search", f"SELECT position, {_COLUMNS} FROM temp.said"
     with closing(connect(path, "ro")) as connection:
         connection.execute(f"CREATE TABLE temp.said AS SELECT position, {_COLUMNS} FROM search_text")
-        wrong = dict(
-            connection.execute(
-                f"SELECT rowid, transaction_number FROM ({kept} EXCEPT {said})"
-                f" UNION SELECT position, transaction_number FROM ({said} EXCEPT {kept})"
-            ).fetchall()
-        )
+        differing = [
+            *connection.execute(f"SELECT position, transaction_number FROM ({kept} EXCEPT {said})"),
+            *connection.execute(f"SELECT position, transaction_number FROM ({said} EXCEPT {kept})"),
+        ]
         if not _index_fits(connection):
             words = _other_words(connection)
-            if not words.keys() | wrong.keys():
+            if not words and not differing:
                 raise sqlite3.DatabaseError("the index of the search is damaged")
-            wrong |= words
-        ended = connection.execute(
-            f"SELECT transaction_number FROM events WHERE {IS_OUTCOME} ORDER BY position DESC LIMIT 1"
-        ).fetchone()
-        if ended and not connection.execute("SELECT 1 FROM search WHERE transaction_number = ?", ended).fetchone():
-            wrong = {position: number for position, number in wrong.items() if number != ended[0]}
-    return sorted(wrong.items())
+            differing += words
+        left_out = _left_out(connection, events)
+    return sorted({position: number for position, number in differing if number not in left_out}.items())
+
+
+def _left_out(connection: sqlite3.Connection, events: int) -> set[int]:
+    """The transactions that the search may not know: that ended after these events, or last of them if it has none."""
+    of = f"SELECT transaction_number FROM events INDEXED BY events_type WHERE {IS_OUTCOME} AND position"
+    left_out = {number for (number,) in connection.execute(f"{of} > ?", (events,))}
+    last = connection.execute(f"{of} <= ? ORDER BY position DESC LIMIT 1", (events,)).fetchone()
+    if last and not connection.execute("SELECT 1 FROM search WHERE transaction_number = ?", last).fetchone():
+        left_out.add(last[0])
+    return left_out
 
 
 def _index_fits(connection: sqlite3.Connection) -> bool:
@@ -75,7 +82,7 @@ def _index_fits(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _other_words(connection: sqlite3.Connection) -> dict[int, int | None]:
+def _other_words(connection: sqlite3.Connection) -> list[tuple[int, int | None]]:
     """The events that the search finds by other words than a search does that is made anew of its text."""
     connection.execute("ATTACH '' AS fresh")
     connection.execute(SEARCH_TABLE.format(name="fresh.search"))
@@ -87,8 +94,6 @@ def _other_words(connection: sqlite3.Connection) -> dict[int, int | None]:
     differing = " UNION ALL ".join(
         f"SELECT doc FROM ({words[one]} EXCEPT {words[other]})" for one, other in (("main", "fresh"), ("fresh", "main"))
     )
-    return dict(
-        connection.execute(
-            f"SELECT doc, transaction_number FROM ({differing}) LEFT JOIN events ON position = doc"
-        ).fetchall()
-    )
+    return connection.execute(
+        f"SELECT doc, transaction_number FROM ({differing}) LEFT JOIN events ON position = doc"
+    ).fetchall()

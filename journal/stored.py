@@ -7,7 +7,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from journal.errors import JournalCorrupt
 from journal.file import objects, told_as_errors
+
+POSITIONS = 1 << 62
+"""More than any journal has."""
 
 SINCE_CHECKPOINTS = 2
 """The first version of the schema that has checkpoints."""
@@ -36,16 +40,26 @@ class Stored:
     @contextlib.contextmanager
     def at_rest(self) -> Iterator[None]:
         """What is asked within is answered from one state of the file; appends wait meanwhile."""
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.execute("COMMIT")
+        with told_as_errors(self.path):
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("COMMIT")
 
-    @property
-    def leaves(self) -> int:
-        """How many leaf hashes are stored."""
-        return self._number("SELECT coalesce(max(idx), -1) + 1 FROM nodes WHERE level = 0")
+    def last_nodes(self) -> dict[int, int]:
+        """Each level of the stored tree to the index of its last node."""
+        with told_as_errors(self.path):
+            return dict(
+                self._connection.execute(
+                    "WITH RECURSIVE levels (level) AS (SELECT min(level) FROM nodes UNION ALL"
+                    " SELECT (SELECT min(level) FROM nodes WHERE level > levels.level) FROM levels"
+                    " WHERE level IS NOT NULL)"
+                    " SELECT CAST(level AS INTEGER),"
+                    " (SELECT coalesce(CAST(max(idx) AS INTEGER), 0) FROM nodes WHERE level = levels.level) FROM levels"
+                    " WHERE level IS NOT NULL"
+                )
+            )
 
     @property
     def signed_size(self) -> int:
@@ -59,9 +73,9 @@ class Stored:
 
     @property
     def last_position(self) -> int:
-        """As `position`, also where the index leaves the last event out."""
+        """As `position`, also where the index leaves the last event out, and no more than can be."""
         last = self._number("SELECT position FROM events WHERE rowid = (SELECT max(rowid) FROM events)")
-        return max(last, self.position)
+        return min(max(last, self.position), POSITIONS)
 
     def objects(self) -> dict[tuple[str, str], str | None]:
         """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
@@ -78,59 +92,65 @@ class Stored:
             said = [str(line) for (line,) in self._connection.execute("PRAGMA integrity_check")]
         return [] if said == ["ok"] else said
 
-    def wrongly_searched(self) -> list[tuple[int, int | None]]:
-        """Position and transaction of the events of which the search does not say what their records say."""
+    def wrongly_searched(self, events: int) -> list[tuple[int, int | None]]:
+        """Position and transaction of those of the first events of which the search does not say what they say."""
         from journal import search
 
         with told_as_errors(self.path):
-            return search.wrongly_searched(self.path)
+            return search.wrongly_searched(self.path, events)
 
     def stored_records(self, after: int, until: int) -> list[bytes]:
         """The records, in UTF-8, of the rows after < rowid <= until, in the order in which they were stored."""
         return self._column("SELECT CAST(record AS BLOB) FROM events WHERE rowid > ? AND rowid <= ?", after, until)
 
-    def every_record(self) -> Iterator[bytes]:
-        """All records, in UTF-8, in the order in which they were stored."""
+    def every_record(self) -> Iterator[tuple[int, bytes]]:
+        """Row and record, in UTF-8, of all events, in the order in which they were stored."""
         with told_as_errors(self.path):
-            for (record,) in self._connection.execute("SELECT CAST(record AS BLOB) FROM events ORDER BY rowid"):
-                yield record
+            for row, record in self._connection.execute(
+                "SELECT rowid, CAST(record AS BLOB) FROM events ORDER BY rowid"
+            ):
+                yield row, record or b""
 
     def node_hashes(self, level: int, first: int, end: int) -> list[bytes]:
         """Stored hashes of the nodes first <= index < end of a level: those that are there."""
         condition = "level = ? AND idx >= ? AND idx < ? ORDER BY idx"
-        return self._column(f"SELECT hash FROM nodes WHERE {condition}", level, first, end)
+        return self._column(f"SELECT CAST(hash AS BLOB) FROM nodes WHERE {condition}", level, first, end)
 
     def joined_hashes(self, level: int, first: int, end: int) -> bytes:
         """As `node_hashes`, one after the other: SQLite joins them faster than Python takes them one by one."""
         inner = "SELECT hash FROM nodes WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
         (joined,) = self._column(f"SELECT CAST(group_concat(hash, '') AS BLOB) FROM ({inner})", level, first, end)
-        return joined or b""
+        return joined
 
     def numbered_hashes(self, level: int, first: int, end: int) -> dict[int, bytes]:
         """As `node_hashes`, by index."""
         with told_as_errors(self.path):
-            return dict(
-                self._connection.execute(
-                    "SELECT idx, hash FROM nodes WHERE level = ? AND idx >= ? AND idx < ?", (level, first, end)
-                )
+            rows = self._connection.execute(
+                "SELECT idx, CAST(hash AS BLOB) FROM nodes WHERE level = ? AND idx >= ? AND idx < ?",
+                (level, first, end),
             )
+            return {index: digest or b"" for index, digest in rows}
 
-    def snapshots(self, projection: str, after: int = 0) -> list[int]:
-        """Positions of the snapshots of a projection after this one, in order."""
+    def snapshots(self, projection: str) -> list[int]:
+        """Positions of the snapshots of a projection, in order."""
         with told_as_errors(self.path):
             rows = self._connection.execute(
-                "SELECT position FROM snapshots WHERE projection = ? AND position > ? ORDER BY position",
-                (projection, after),
+                "SELECT CAST(position AS INTEGER) FROM snapshots WHERE projection = ? ORDER BY position", (projection,)
             )
-            return [int(position) for (position,) in rows]
+            return [position or 0 for (position,) in rows]
 
     # Within
 
     def _column(self, query: str, *values: int) -> list[bytes]:
         with told_as_errors(self.path):
-            return [value for (value,) in self._connection.execute(query, values)]
+            return [value or b"" for (value,) in self._connection.execute(query, values)]
 
     def _number(self, query: str) -> int:
         with told_as_errors(self.path):
             row = self._connection.execute(query).fetchone()
-        return int((row and row[0]) or 0)
+        try:
+            return int((row and row[0]) or 0)
+        except ValueError as error:
+            raise JournalCorrupt(
+                f"The journal {self.path} is corrupt: {row[0]!r} stands where a number does"
+            ) from error

@@ -7,8 +7,9 @@ by the signature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import Annotated
 
 import msgspec
 
@@ -17,6 +18,7 @@ from journal.checkpoints import check_extended, check_signed, parse_checkpoint
 from journal.errors import AnotherHistory, AnotherLog, HistoryTruncated, LayerError
 from journal.notes import VerifierKey
 from journal.reader import Reader
+from journal.stored import POSITIONS
 
 BLOCK_LEVEL = 13
 BLOCK = 1 << BLOCK_LEVEL
@@ -40,7 +42,7 @@ class OutOfOrder(Exception):
 
 
 class _Place(msgspec.Struct, frozen=True):
-    position: int
+    position: Annotated[int, msgspec.Meta(ge=1, lt=POSITIONS)]
     transaction: int
 
 
@@ -72,12 +74,12 @@ def check_indexes(journal: Reader, events: int) -> Iterator[Finding]:
             yield Finding("index", f"The index {name} leads to {number} of {events} events")
 
 
-def check_integrity(journal: Reader) -> Iterator[Finding]:
-    """SQLite's own check of every page and index, and the text of the search against the records."""
+def check_integrity(journal: Reader, events: int) -> Iterator[Finding]:
+    """SQLite's own check of every page and index, and the search of these first events against their records."""
     for line in journal.integrity():
         yield Finding("index", f"SQLite says: {line}")
     if ("table", "search") in journal.objects():
-        for position, transaction in journal.wrongly_searched():
+        for position, transaction in journal.wrongly_searched(events):
             message = f"What the search has of event {position} is not what its record says"
             yield Finding("search", message, position, transaction)
 
@@ -133,37 +135,52 @@ def check_tree(journal: Reader, level: int, first: int, hashes: list[bytes], unt
         hashes = yield from _compare(journal, level, first, merkle.parents(hashes))
 
 
-def check_order(journal: Reader, leaves: int) -> Iterator[Finding]:
-    """What is wrong with the sequence, record by record; then each record against its hash, wherever it stands.
+def check_order(journal: Reader, nodes: Mapping[int, int]) -> list[Finding]:
+    """What is wrong with the sequence, record by record, and with each record against its hash, wherever it stands.
 
-    leaves: how many hashes are stored.
+    nodes: each level of the stored tree to the index of its last node.
     """
+    findings: list[Finding] = []
+    displaced: Finding | None = None
     seen: set[int] = set()
     before = 0
-    for record in journal.every_record():
+    for row, record in journal.every_record():
         place = _place(record)
         if place is None:
-            yield Finding("corrupt", f"What follows event {before} is not a record", before + 1)
+            findings.append(Finding("corrupt", f"What follows event {before} is not a record", before + 1))
             continue
         position, transaction = place.position, place.transaction
+        hashes = journal.node_hashes(0, position - 1, position)
         if position in seen:
-            yield Finding("inserted", f"Another event claims position {position}", position, transaction)
+            findings.append(Finding("inserted", f"Another event claims position {position}", position, transaction))
+            continue
+        if hashes != [merkle.leaf_hash(record)]:
+            findings.append(_altered(position, transaction, bool(hashes)))
+        if not hashes:  # where layer put it nobody knows
             continue
         if position < before:
-            yield Finding("reordered", f"Event {position} stands after event {before}", position, transaction)
+            findings.append(
+                Finding("reordered", f"Event {position} stands after event {before}", position, transaction)
+            )
+        elif displaced is None and row != position:
+            displaced = Finding("reordered", f"Event {position} stands in row {row}", position, transaction)
         seen.add(position)
         before = max(before, position)
-        hashes = journal.node_hashes(0, position - 1, position)
-        if hashes != [merkle.leaf_hash(record)]:
-            yield _altered(position, transaction, bool(hashes))
-    for start, end in _gaps(sorted(seen), max(before, leaves)):
-        yield _missing(start, end)
+    findings += (_missing(start, end) for start, end in _gaps(sorted(seen), nodes.get(0, -1) + 1))
+    return findings or ([displaced] if displaced else [])
 
 
-def check_surplus(events: int, leaves: int) -> Iterator[Finding]:
-    """Hashes of events that are not there: the end of the journal was cut off. leaves: how many hashes are stored."""
+def check_surplus(events: int, nodes: Mapping[int, int]) -> Iterator[Finding]:
+    """Hashes of events that are not there: the end of the journal was cut off, or nothing more can be appended.
+
+    nodes: each level of the stored tree to the index of its last node.
+    """
+    leaves = nodes.get(0, -1) + 1
     if leaves > events:
         yield _missing(events + 1, leaves)
+    for level, last in sorted(nodes.items()):
+        if level and (level < 0 or last >= max(events, leaves) >> level):
+            yield Finding("tree", f"Node ({level}, {last}) of the tree is over events that are not there", events + 1)
 
 
 def check_checkpoints(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import pairwise
@@ -64,7 +64,9 @@ def verify(
     key = key or keys.load_verifier(path)
     beside = keys.kept_checkpoint(path)
     with journal.at_rest():
-        events, leaves, signed, head = journal.last_position, journal.leaves, journal.signed_size, journal.head()
+        events, rows, nodes = journal.last_position, journal.rows, journal.last_nodes()
+        signed, head = journal.signed_size, journal.head()
+        of_no_events = surplus(journal, events)
         notes = [(f"Checkpoint {number}", text) for number, text in enumerate(journal.checkpoints(), 1)]
     notes += [("The head", text) for text in (head,) if text]
     notes += [("The checkpoint beside the journal", text) for text in (beside,) if text]
@@ -75,11 +77,12 @@ def verify(
         with closing(Journal.open(path)) as opened:
             return list(_told(verification.check_checkpoints(opened, events, notes, key)))
 
-    findings += _told(_check_events(journal, events, leaves, checkpoints))
+    findings += _told(_check_events(journal, events, nodes, checkpoints, in_place=rows == events))
+    findings += of_no_events
     findings += _told(_check_head(journal, events, head, signed, key))
     # Where events were altered, the search has what they were: that would be said twice.
     if deep or (events <= _DEEP_AT_MOST and not findings):
-        findings += _told(verification.check_integrity(journal))
+        findings += _told(verification.check_integrity(journal, events))
     return Report(
         path=str(path),
         events=events,
@@ -91,26 +94,27 @@ def verify(
     )
 
 
-def _check_events(journal: Journal, events: int, leaves: int, checkpoints: Check) -> Iterator[Finding]:
+def _check_events(
+    journal: Journal, events: int, nodes: Mapping[int, int], checkpoints: Check, *, in_place: bool
+) -> Iterator[Finding]:
     def indexes() -> list[Finding]:
         with closing(Journal.open(journal.path)) as opened:
             return list(_told(verification.check_indexes(opened, events)))
 
     try:
-        if journal.rows != events:
+        if not in_place:
             raise OutOfOrder
         *in_ranges, in_indexes, in_checkpoints = _spread(journal.path, events, (indexes, checkpoints))
     except OutOfOrder:
-        yield from verification.check_order(journal, leaves)
+        yield from verification.check_order(journal, nodes)
         yield from checkpoints()
         return
     for findings in in_ranges:
         yield from findings
     peaks = journal.node_hashes(BLOCK_LEVEL, 0, events >> BLOCK_LEVEL)
     yield from verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP)
-    yield from verification.check_surplus(events, leaves)
+    yield from verification.check_surplus(events, nodes)
     yield from in_indexes
-    yield from surplus(journal, events)
     yield from in_checkpoints
 
 

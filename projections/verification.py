@@ -24,7 +24,7 @@ class SnapshotCheck:
         self.findings: list[Finding] = []
         self._journal = journal
         self._projection = start
-        self._ahead = journal.snapshots(SNAPSHOT, start.position)[::-1]
+        self._ahead = [each for each in reversed(journal.snapshots(SNAPSHOT)) if each > start.position]
 
     def __call__(self, first: int, records: Sequence[bytes]) -> None:
         """Fold these records. first: position of the first of them."""
@@ -69,17 +69,21 @@ class SnapshotCheck:
 
 
 def surplus(journal: Reader, events: int) -> list[Finding]:
-    """Snapshots of events that are not there."""
+    """Snapshots of events that are not there. events: how many are."""
     return [
         Finding("snapshot", f"The snapshot at position {position} is of events that are not there", position)
-        for position in journal.snapshots(SNAPSHOT, events)
+        for position in journal.snapshots(SNAPSHOT)
+        if not 1 <= position <= events
     ]
 
 
 def start_at(journal: Reader, position: int) -> Projection:
-    """What the newest snapshot at or before a position says, whether or not it is right."""
+    """What the newest snapshot at or before a position says, whether or not it is right. Of no other position."""
     kept = journal.snapshot(SNAPSHOT, position)
+    if kept is None or kept[0] < 1:
+        return NOTHING
     try:
-        return msgspec.json.decode(kept[1], type=Projection) if kept else NOTHING
+        said = msgspec.json.decode(kept[1], type=Projection)
     except msgspec.MsgspecError:
         return NOTHING
+    return said if said.position == kept[0] else NOTHING

@@ -153,7 +153,7 @@ def test_a_journal_of_the_third_schema_is_brought_to_the_present_one(tmp_path: P
     with closing(Journal.open(path)) as journal:
         assert journal.schema_version == SCHEMA_VERSION
         assert list(check_schema(journal)) == []
-        assert journal.wrongly_searched() == []
+        assert journal.wrongly_searched(journal.position) == []
     assert _searched(path, "nosuch") == [3]
 
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import msgspec
 import pytest
 
-from journal import errors, heads, merkle
+from journal import errors, heads, merkle, search
+from journal import verification as journal_verification
 from journal.events import RequestsChanged, TransactionCommitted, TransactionStarted
 from journal.schema import migrate
 from journal.store import Journal
 from journal.values import Request
+from journal.verification import Finding
 from layering import verification
 from layering.verification import verify
 from projections.host import fold
-from projections.points import SNAPSHOT
+from projections.points import SNAPSHOT, at
 from tests.drafts import DraftMaker
 
 TRANSACTIONS = 8
@@ -304,6 +308,29 @@ def test_two_journals_that_were_swapped_are_found(path: Path, tmp_path: Path) ->
 # The tree, the heads, the key
 
 
+def test_rows_that_were_moved_are_named_and_nothing_is_passed_over_for_it(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("UPDATE events SET rowid = rowid + 1 WHERE position = ?", (EVENTS,))
+    assert found(path) == [("reordered", EVENTS, TRANSACTIONS)]
+
+
+@pytest.mark.parametrize("claimed", ["0", "-5", "9223372036854775807", "123456789012345678901234567890", "1e300"])
+def test_a_record_that_claims_a_position_that_none_has_is_named(path: Path, claimed: str) -> None:
+    with tampering(path) as connection:
+        connection.execute(
+            "UPDATE events SET record = replace(record, '{\"position\":5,', ?) WHERE position = 5",
+            (f'{{"position":{claimed},',),
+        )
+    assert found(path)[:2] == [("corrupt", 5, None), ("missing", 5, None)]
+
+
+@pytest.mark.parametrize(("level", "index"), [(1, EVENTS // 2), (4, 1), (60, 0), (-1, 0)])
+def test_a_hash_that_stands_in_the_way_of_what_comes_is_named(path: Path, level: int, index: int) -> None:
+    with tampering(path) as connection:
+        connection.execute("INSERT INTO nodes VALUES (?, ?, zeroblob(32))", (level, index))
+    assert found(path) == [("tree", EVENTS + 1, None)]
+
+
 def test_an_altered_hash_of_an_event_is_named(path: Path) -> None:
     with tampering(path) as connection:
         connection.execute("UPDATE nodes SET hash = zeroblob(32) WHERE level = 0 AND idx = 4")
@@ -328,6 +355,13 @@ def test_an_edited_checkpoint_is_found(path: Path) -> None:
     with tampering(path) as connection:
         connection.execute("UPDATE checkpoints SET note = replace(note, '\n6\n', '\n7\n')")
     assert "not-signed" in {kind for kind, _, _ in found(path)}
+
+
+@pytest.mark.parametrize("statement", ["UPDATE head SET note = ", "UPDATE checkpoints SET note = "])
+def test_a_checkpoint_that_is_no_text_any_more_is_found(path: Path, statement: str) -> None:
+    with tampering(path) as connection:
+        connection.execute(f"{statement} CAST(x'ff00fe' AS TEXT)")
+    assert ("note-malformed", None, None) in found(path)
 
 
 def test_a_head_that_was_taken_away_is_found(path: Path) -> None:
@@ -372,6 +406,8 @@ def test_a_rewritten_history_signed_by_another_key_is_found_by_the_key_kept_else
         "DROP VIEW history",
         "CREATE TABLE more (x)",
         "CREATE TRIGGER more AFTER INSERT ON events BEGIN SELECT 1; END",
+        "CREATE TRIGGER _sqlite_more BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END",
+        "CREATE VIEW _sqlite_migrations_of_mine AS SELECT 1",
         "DROP TABLE snapshots",
     ],
 )
@@ -388,6 +424,18 @@ def test_generated_columns_that_were_replaced_are_found(path: Path) -> None:
     connection.execute("UPDATE sqlite_schema SET sql = replace(sql, '$.type', '$.command_line') WHERE name = 'events'")
     connection.close()
     assert found(path) == [("schema", None, None)]
+
+
+def test_a_trigger_under_a_name_of_sqlites_own_is_found(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TRIGGER more BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute(
+        "UPDATE sqlite_schema SET name = 'sqlite_more', sql = replace(sql, ' more ', ' sqlite_more ')"
+        " WHERE name = 'more'"
+    )
+    connection.close()
+    assert [each.message for each in verify(path).findings] == ["The trigger sqlite_more is none of layer's"]
 
 
 def test_another_application_id_makes_it_a_foreign_file(path: Path) -> None:
@@ -475,6 +523,48 @@ def test_a_transaction_that_the_search_lost_is_named_unless_it_was_the_last_to_e
     assert found(path) == []
 
 
+def test_what_is_appended_while_it_is_checked_is_no_finding(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = DraftMaker()
+    draft.clock.now += 1_000_000_000_000
+
+    def meanwhile(check: Callable[..., Iterable[Finding]]) -> Callable[..., Iterable[Finding]]:
+        def after_an_append(*given: object) -> Iterator[Finding]:
+            make(path, draft, 1)
+            with closing(Journal.open_for_append(path)) as journal:
+                journal.save_snapshot(SNAPSHOT, journal.position, msgspec.json.encode(at(journal)).decode())
+            yield from check(*given)
+
+        return after_an_append
+
+    for step in ("check_records", "check_surplus", "check_indexes", "check_checkpoints", "check_head"):
+        monkeypatch.setattr(journal_verification, step, meanwhile(getattr(journal_verification, step)))
+    assert found(path) == []
+    assert Journal.open(path).transactions == TRANSACTIONS + 5
+
+
+def test_what_comes_into_the_search_while_it_is_checked_is_no_finding(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = DraftMaker()
+    draft.clock.now += 1_000_000_000_000
+    connect = search.connect
+
+    class Slow(sqlite3.Connection):
+        """Appends a transaction before each of its statements that others need not wait for."""
+
+        def execute(self, *given: Any) -> sqlite3.Cursor:
+            if not self.in_transaction:
+                make(path, draft, 1)
+            return super().execute(*given)
+
+    def slow(path: Path, mode: str) -> sqlite3.Connection:
+        connect(path, mode).close()
+        return sqlite3.connect(f"file:{path}?mode={mode}", uri=True, isolation_level=None, factory=Slow)
+
+    monkeypatch.setattr(search, "connect", slow)
+    assert found(path) == []
+
+
 # Snapshots
 
 
@@ -528,6 +618,33 @@ def test_a_snapshot_of_events_that_are_not_there_is_named(with_snapshots: Path) 
     assert found(with_snapshots) == [("snapshot", 99, None)]
 
 
+@pytest.mark.parametrize("position", [0, -5])
+def test_no_snapshot_of_a_time_before_the_events_leads_the_check_astray(
+    with_snapshots: Path, ways: None, position: int
+) -> None:
+    with tampering(with_snapshots) as connection:
+        connection.execute("UPDATE snapshots SET state = replace(state, 'package-0', 'package-x') WHERE position = 12")
+        connection.execute("INSERT INTO snapshots VALUES (?, ?, '{\"position\":99}')", (SNAPSHOT, position))
+    assert found(with_snapshots) == [("snapshot", 12, 4), ("snapshot", position, None)]
+
+
+@pytest.mark.parametrize("claimed", [-5, 0, 13, 99])
+def test_a_snapshot_that_claims_another_position_is_named_and_no_other(
+    with_snapshots: Path, ways: None, claimed: int
+) -> None:
+    with tampering(with_snapshots) as connection:
+        connection.execute(
+            "UPDATE snapshots SET state = json_set(state, '$.position', ?) WHERE position = 12", (claimed,)
+        )
+    assert found(with_snapshots) == [("snapshot", 12, 4)]
+
+
+def test_a_snapshot_that_is_no_text_is_named(with_snapshots: Path, ways: None) -> None:
+    with tampering(with_snapshots) as connection:
+        connection.execute("UPDATE snapshots SET state = CAST(x'ff00fe' AS TEXT) WHERE position = 12")
+    assert found(with_snapshots) == [("snapshot", 12, 4)]
+
+
 def test_an_event_that_no_state_follows_from_is_named(with_snapshots: Path, ways: None) -> None:
     with tampering(with_snapshots) as connection:
         connection.execute(
@@ -548,3 +665,33 @@ def test_what_is_missing_is_found_however_the_work_is_spread(path: Path, ways: N
     with tampering(path) as connection:
         connection.execute(attack)
     assert found(path)[0][:2] in [("missing", 14), ("tree", 1)]
+
+
+# Damage
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_bytes_are_damaged_the_check_ends_in_words(path: Path, seed: int) -> None:
+    chance, sound = Random(seed), path.read_bytes()
+    for _ in range(50):
+        damaged = bytearray(sound)
+        for _ in range(chance.choice((1, 20))):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            verify(path)
+        except errors.LayerError as error:
+            assert str(path) in error.message
+
+
+def test_a_record_that_is_null_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '') WHERE name IN ('events', 'nodes')"
+        )
+    with tampering(path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE events SET record = NULL WHERE position = 5")
+        connection.execute("UPDATE nodes SET hash = NULL WHERE level = 1 AND idx = 4")
+    assert {("corrupt", 5, None), ("missing", 5, None)} <= {*found(path)}
