@@ -10,6 +10,9 @@ from pathlib import Path
 from journal.errors import JournalCorrupt
 from journal.file import objects, told_as_errors
 
+SINCE_VIEWS = 3
+"""The first version that has what auditors query."""
+
 POSITIONS = 1 << 62
 """More than any journal has."""
 

@@ -128,6 +128,8 @@ def sync(sysroot: Sysroot, recorder: Recorder) -> tuple[Projection, list[int]]:
         projection = points.at(journal)
         # Whoever made it need not hold it any longer than it is deployed.
         sysroot.hold(retention.refs_of(projection.host or HostState()))
+    if not numbers:  # else the search was brought up to date with them
+        recorder.update_search()
     points.keep_snapshot(journal, projection)
     return projection, numbers
 

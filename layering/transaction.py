@@ -56,11 +56,15 @@ class Recorder:
         """Append these events of one transaction, all or none, durably. What has ended is in the search then."""
         events = self.journal.append(self._drafts(uuid, payloads), expected_position=expected_position)
         if any(isinstance(each, OUTCOMES) for each in payloads):
-            try:
-                self.journal.update_search()
-            except LayerError as error:  # it happened and is recorded: `audit verify` names what the search lacks
-                log.warning("search not updated", error=error.message)
+            self.update_search()
         return events
+
+    def update_search(self) -> None:
+        """Take into the search what has ended, and what a crash or a lock kept out of it before."""
+        try:
+            self.journal.update_search()
+        except LayerError as error:  # what happened is recorded: `audit verify` names what the search lacks
+            log.warning("search not updated", error=error.message)
 
     def _drafts(self, uuid: str, payloads: Sequence[Payload]) -> list[Draft]:
         drafts = []

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import signal
+from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -12,6 +16,7 @@ from cli.main import Globals
 from cli.reading import journal_path
 from journal.errors import LayerError
 from journal.store import Journal
+from journal.stored import SINCE_VIEWS
 from layering import stateroot
 
 
@@ -31,14 +36,13 @@ def command(ctx: click.Context, host: str, port: int) -> int:
     """Serve the journal to a browser, read-only: Datasette, with ready questions. Ctrl-C ends it.
 
     Only this machine can reach it unless another address is said; whoever can, can read all of it. Each request is
-    told on stderr.
+    told on stderr. Of a journal of an early schema, which has no views yet, a copy is shown that has them.
     """
     if importlib.util.find_spec("datasette") is None:
         raise DatasetteMissing("Datasette is not installed", hint="Install layer with its extra: layer[serve].")
     chosen: Globals = ctx.obj
     path = journal_path(ctx)
     title = path.name if chosen.journal else stateroot.choose(chosen.sysroot, chosen.stateroot)
-    Journal.open(path).close()  # a missing, foreign or newer one is told before anything listens
     if not _is_loopback(host):
         click.echo(f"Note: {host} can be reached from elsewhere, and nothing asks who reads.", err=True)
     import uvicorn
@@ -47,11 +51,27 @@ def command(ctx: click.Context, host: str, port: int) -> int:
     from cli.desk.app import application
 
     LOGGING_CONFIG["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout is for results, and there are none
-    app = application(path, f"layer: {title}").app()
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=1))
-    with contextlib.suppress(KeyboardInterrupt):  # it has ended in good order by then
-        server.run()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service is ended, in good order as well
+    with _with_views(path) as shown:
+        app = application(shown, f"layer: {title}").app()
+        server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=1))
+        with contextlib.suppress(KeyboardInterrupt):  # it has ended in good order by then
+            server.run()
     return 0 if server.started else 1
+
+
+@contextlib.contextmanager
+def _with_views(path: Path) -> Iterator[Path]:
+    """The journal itself; or a copy of one of an early schema, brought up to the present one."""
+    with contextlib.closing(Journal.open(path)) as journal, TemporaryDirectory(prefix="layer-") as scratch:
+        if journal.schema_version >= SINCE_VIEWS:
+            yield path
+            return
+        copy = Path(scratch, path.name)
+        journal.copy_to(copy)
+        Journal.open_for_append(copy).close()
+        click.echo("Note: this journal has an early schema; a copy of it as it is now is shown.", err=True)
+        yield copy
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree
@@ -36,6 +39,17 @@ def test_sync_on_a_host_that_is_in_step_records_nothing(host: Host) -> None:
     host.ok("sync")
     host.ok("sync")
     assert host.history() == before
+
+
+def test_sync_takes_into_the_search_what_crashes_kept_out_of_it(host: Host) -> None:
+    host.ok("pkg-add", "foo")
+    host.ok("pkg-delete", "foo")
+    with closing(sqlite3.connect(host.journal)) as connection:
+        connection.execute("DELETE FROM search WHERE transaction_number > 1")
+        connection.commit()
+    assert host.run("audit", "verify", check=3).stdout.startswith("search:")
+    host.ok("sync")
+    host.ok("audit", "verify")
 
 
 def test_sync_records_a_deployment_of_another_tool(host: Host, base: BaseTree) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from cli.desk.picture import HEIGHT, WIDTH, columns, latest_days
 from journal.events import TransactionStarted, TransactionUnchanged
+from journal.schema import migrate
 from journal.store import Journal
 from tests.cli.conftest import Layer
 from tests.drafts import DraftMaker
@@ -50,7 +53,7 @@ def desk(tmp_path: Path, journal_path: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(sysroot: Path, *journal: str | Path) -> Iterator[str]:
+def served(sysroot: Path, *journal: str | Path, end: signal.Signals = signal.SIGINT) -> Iterator[str]:
     """The address of a desk that is served on a free port of this machine."""
     layer = Path(sys.executable).parent / "layer"
     command = [layer, "--sysroot", sysroot, "audit", *journal, "serve", "--port", "0"]
@@ -62,7 +65,7 @@ def served(sysroot: Path, *journal: str | Path) -> Iterator[str]:
         else:
             pytest.fail("it did not start")
         yield found[0]
-        server.send_signal(2)
+        server.send_signal(end)
         server.stderr.read()
         assert server.wait(20) == 0
 
@@ -167,6 +170,27 @@ def test_a_copy_is_served_as_well(journal_path: Path, layer: Layer, tmp_path: Pa
     with served(tmp_path, "--journal", copy) as desk:
         browser.get(desk)
         assert browser.title == "layer: copy.db"
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_journal_of_the_first_schema_is_served_with_what_later_ones_have(
+    journal_path: Path, tmp_path: Path, end: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Journal.open(journal_path)) as journal:
+        records = list(journal.records())
+    with closing(sqlite3.connect(tmp_path / "first.db", isolation_level=None)) as connection:
+        migrate(connection, 1)
+        connection.executemany("INSERT INTO events (record) VALUES (?)", [(record,) for _, record in records])
+    before = hashlib.sha256((tmp_path / "first.db").read_bytes()).digest()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    with served(tmp_path, "--journal", tmp_path / "first.db", end=end) as desk:
+        for page, told in (("", "Packages not found: nosuch"), ("/journal/search?words=syscalls", "CHG-1042")):
+            with urllib.request.urlopen(f"{desk}{page}") as answer:  # noqa: S310 - the desk's own address
+                assert told in answer.read().decode()
+    assert hashlib.sha256((tmp_path / "first.db").read_bytes()).digest() == before
+    assert list(scratch.iterdir()) == []
 
 
 def test_only_this_machine_can_reach_it(desk: str) -> None:
