@@ -25,7 +25,7 @@ def command(ctx: click.Context, packages: tuple[str, ...], as_of: str | None, as
     PKG is a name, a NEVRA or a pattern. A package that was upgraded counts from then on.
     """
     journal = open_journal(ctx)
-    position = points.position_of(journal, as_of, datetime.now().astimezone()) if as_of else None
+    position = None if as_of is None else points.position_of(journal, as_of, datetime.now().astimezone())
     found = blame.blame(journal, position)
     if packages:
         found = _chosen(found, packages)

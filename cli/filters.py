@@ -37,8 +37,8 @@ def chosen(given: dict[str, Any]) -> history.Filter:
     now = datetime.now().astimezone()
     since, until, verb = given["since"], given["until"], given["verb"]
     return history.Filter(
-        since=points.instant(since, now) if since else None,
-        until=points.instant(until, now) if until else None,
+        since=None if since is None else points.instant(since, now),
+        until=None if until is None else points.instant(until, now),
         package=given["package"],
         user=given["user"],
         verb=ALIASES.get(verb, verb) if verb else None,

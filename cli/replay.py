@@ -28,6 +28,6 @@ def command(ctx: click.Context, /, journal: Path, to: str | None, **given: Any) 
     from projections import points
 
     other = Journal.open(journal)
-    position = points.position_of(other, to, datetime.now().astimezone()) if to else other.position
+    position = other.position if to is None else points.position_of(other, to, datetime.now().astimezone())
     decide = time_travel.replay(other, position)
     return changing.run(ctx, "replay", (str(journal),), decide, {**given, "to": to})

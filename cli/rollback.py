@@ -22,16 +22,16 @@ def command(ctx: click.Context, /, transaction: str | None, to: str | None, **gi
     The state is the refspec, the base, what was requested and absorbed, and the very layered commit. What is no longer
     here is pulled, downloaded and built again, to the same checksum; what can't be had is listed, and nothing changes.
     """
-    if transaction and to:
+    if transaction is not None and to is not None:
         raise click.UsageError("Say a transaction or --to TIME, not both.")
     from layering import time_travel
     from projections import points
 
     now = datetime.now().astimezone()
-    if to:
+    if to is not None:
         points.instant(to, now)  # a usage error is told before anything is recorded
-    if transaction and not points.is_number(transaction):
+    if transaction is not None and not points.is_number(transaction):
         raise click.UsageError(f"{transaction!r} is no transaction: say N, last or last-1, or --to TIME.")
-    arguments = (transaction,) if transaction else ()
-    decide = time_travel.rollback(transaction or to, now, changing.newest_transaction(ctx))
+    arguments = (transaction,) if transaction is not None else ()
+    decide = time_travel.rollback(to if transaction is None else transaction, now, changing.newest_transaction(ctx))
     return changing.run(ctx, "rollback", arguments, decide, {**given, "to": to})

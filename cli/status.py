@@ -37,7 +37,7 @@ def command(ctx: click.Context, verbose: bool, as_of: str | None, pending_exit_7
     chosen: Globals = ctx.obj
     osname = stateroot.choose(chosen.sysroot, chosen.stateroot)
     path = stateroot.journal_path(chosen.sysroot, osname)
-    document = _at_point(osname, path, as_of) if as_of else _now(chosen.sysroot, osname, path)
+    document = _now(chosen.sysroot, osname, path) if as_of is None else _at_point(osname, path, as_of)
     if as_json:
         rendering.print_json(document)
     else:

@@ -106,31 +106,35 @@ def instant(text: str, now: datetime) -> str:
     Raises:
         BadPoint: anything else.
     """
-    words = text.strip().lower()
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     nanoseconds = ""
-    if words in ("now", "today", "yesterday"):
-        moment = {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}[words]
-    elif match := re.fullmatch(r"(\d+) ?(second|minute|hour|day|week)s?(?: ago)?", words):
-        moment = now - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    elif match := re.fullmatch(r"@(\d+)(?:\.(\d{1,9}))?", words):
-        moment, nanoseconds = datetime.fromtimestamp(int(match[1]), UTC), match[2] or ""
-    else:
-        # datetime knows microseconds; what the journal itself prints has nanoseconds.
-        short = re.sub(r"(\.\d{6})\d{1,3}(?!\d)", r"\1", text.strip())
-        if match := re.search(r"\.(\d{7,9})(?!\d)", text):
-            nanoseconds = match[1]
-        try:
-            moment = datetime.fromisoformat(short)
-        except ValueError as error:
-            raise BadPoint(
-                f"{text!r} is neither a transaction nor a time",
-                hint="Say N, last, last-1, 2026-11-23T09:00:00Z, '2026-11-23 09:00', yesterday or '2 hours ago'.",
-            ) from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=now.tzinfo) if now.tzinfo else moment.astimezone()
+    if match := re.search(r"^@\d+\.(\d{1,9})$|\.(\d{7,9})(?!\d)", text.strip()):
+        nanoseconds = match[1] or match[2]
+    try:
+        moment = _moment(text.strip(), now)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=now.tzinfo) if now.tzinfo else moment.astimezone()
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError, OSError) as error:  # the latter two: of a year that no calendar has
+        raise BadPoint(
+            f"{text!r} is neither a transaction nor a time",
+            hint="Say N, last, last-1, 2026-11-23T09:00:00Z, '2026-11-23 09:00', yesterday or '2 hours ago'.",
+        ) from error
     fraction = (nanoseconds or f"{moment.microsecond:06d}").ljust(9, "0")
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{fraction}Z"
+    return f"{moment.replace(microsecond=0, tzinfo=None).isoformat()}.{fraction}Z"
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    """The moment that `instant` is given, to the microsecond, in local time where it has no offset."""
+    words = text.lower()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if words in ("now", "today", "yesterday"):
+        return {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}[words]
+    if match := re.fullmatch(r"(\d+) ?(second|minute|hour|day|week)s?(?: ago)?", words):
+        return now - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if match := re.fullmatch(r"@(\d+)(?:\.\d{1,9})?", words):
+        return datetime.fromtimestamp(int(match[1]), UTC)
+    # datetime knows microseconds; what the journal itself prints has nanoseconds.
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d{1,3}(?!\d)", r"\1", text))
 
 
 def events_of(journal: Reader, transaction: int) -> list[Event]:

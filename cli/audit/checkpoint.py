@@ -34,7 +34,7 @@ def command(
     The key is made on first use. Whoever may not write the journal is given the head that was signed last. With --check
     nothing is signed; exit code 3 if the journal does not go on from the checkpoint.
     """
-    if check:
+    if check is not None:
         journal = open_journal(ctx)
         kept = given.checkpoint_of(check)
         heads.check_kept(journal, kept, key or heads.verifier_of(journal))

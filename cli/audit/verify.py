@@ -48,10 +48,10 @@ def command(
 
     Exit code 3 if anything is wrong.
     """
-    if proof:
+    if proof is not None:
         _check_proof(proof, record, checkpoints, key, witness_keys)
         return 0
-    if record or witness_keys:
+    if record is not None or witness_keys:
         raise click.UsageError("--record and --witness-key go with --proof.")
     from layering.verification import verify
 

@@ -121,6 +121,11 @@ def test_blame_is_of_any_point_and_of_the_packages_named(lived: Host) -> None:
         (("blame", "no-such", "foo", "nor-this"), "Packages not layered: no-such, nor-this", 1),
         (("blame", "--as-of", "99"), "No transaction 99", 1),
         (("blame", "--as-of", "2001-01-01"), "The history begins after 2001-01-01", 1),
+        (("blame", "--as-of", ""), "neither a transaction nor a time", 2),
+        (("status", "--as-of", ""), "neither a transaction nor a time", 2),
+        (("rollback", ""), "'' is no transaction", 2),
+        (("rollback", "--to", ""), "neither a transaction nor a time", 2),
+        (("rollback", "--to", "@99999999999999999999"), "neither a transaction nor a time", 2),
     ],
 )
 def test_what_is_not_there_is_a_clear_error_and_nothing_is_written(

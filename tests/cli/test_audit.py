@@ -212,6 +212,10 @@ def test_a_witness_that_refuses_is_told_and_the_checkpoint_is_printed_all_the_sa
         (("verify", "--key", "rubbish"), 1, "rubbish"),
         (("verify", "--checkpoint", "/nowhere"), 1, "/nowhere"),
         (("verify", "--record", "x"), 2, "--proof"),
+        (("verify", "--proof", ""), 2, "--key"),
+        (("checkpoint", "--check", ""), 1, "can't be read"),
+        (("log", "--since", ""), 2, "neither a transaction nor a time"),
+        (("log", "--until", "@99999999999999999999"), 2, "neither a transaction nor a time"),
     ],
 )
 def test_what_cannot_be_done_is_told_and_nothing_is_written(

@@ -98,6 +98,8 @@ def test_numbers_and_instants_lead_to_the_end_of_a_transaction(events: list[Even
         ("yesterday", "2026-11-21T23:00:00.000000000Z"),
         ("2 hours ago", "2026-11-23T06:30:00.000000000Z"),
         ("@1750000000", "2025-06-15T15:06:40.000000000Z"),
+        ("@1750000000.25", "2025-06-15T15:06:40.250000000Z"),
+        ("0999-01-01T00:00:00Z", "0999-01-01T00:00:00.000000000Z"),
     ],
 )
 def test_an_instant_may_be_said_in_many_ways(text: str, expected: str) -> None:
@@ -110,7 +112,14 @@ def test_what_the_journal_prints_is_understood_as_it_stands(moment: datetime) ->
     assert points.instant(text, NOW.astimezone(UTC)) == text
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow-ish", "32", "2026-13-01", "last"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "tomorrow-ish", "32", "2026-13-01", "last"),
+        *("@99999999999999999999", "@9999999999999", "99999999999999 days ago", "4000 weeks ago years"),
+        *("800000 days ago", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01"),
+    ],
+)
 def test_what_is_no_instant_is_a_usage_error(text: str) -> None:
     if text == "32":
         text = "32 moons ago"
