@@ -60,6 +60,12 @@ class JournalCorrupt(JournalError):
     id = "journal-corrupt"
 
 
+class JournalAltered(JournalError):
+    """What a journal says is not what was recorded in it."""
+
+    id = "journal-altered"
+
+
 class JournalForeign(JournalError):
     """A SQLite file, but not a journal of layer's."""
 

@@ -17,6 +17,7 @@ from layering.host import Decide
 from layering.plan import Goal
 from layering.restore import restore
 from layering.sync import describe
+from layering.verification import require_unaltered
 from layering.work import Work
 from projections import points
 from projections.deeds import Deed, deeds
@@ -68,8 +69,9 @@ def replay(other: Journal, position: int) -> Decide:
     """The state that another journal leads to at a position, exactly.
 
     Raises:
-        NoSuchPoint: it has no state there.
+        NoSuchPoint: it has no state there. JournalAltered: what it says is not what was recorded in it.
     """
+    require_unaltered(other.path, position)
     target = _state_at(other, position, "that point")
     (outcome,) = other.events(position - 1, position)
     source = JournalReplayed(

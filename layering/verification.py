@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from journal import keys, verification
-from journal.errors import LayerError
+from journal.errors import JournalAltered, LayerError
 from journal.notes import VerifierKey
 from journal.store import Journal
 from journal.verification import BLOCK, BLOCK_LEVEL, Finding, OutOfOrder
@@ -157,6 +157,27 @@ def check_range(path: Path, after: int, until: int) -> list[Finding]:
         return [each for each in findings + snapshots.findings if (each.position or 0) > after]
     finally:
         journal.close()
+
+
+def require_unaltered(path: Path, events: int) -> None:
+    """Check the first events of a journal, the tree over them and their snapshots, before something is built on them.
+
+    Raises:
+        JournalAltered: they are not what was recorded.
+    """
+    with closing(Journal.open(path)) as journal:
+        try:
+            findings = check_range(path, 0, events)
+            peaks = journal.node_hashes(BLOCK_LEVEL, 0, events >> BLOCK_LEVEL)
+            findings += verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP)
+        except OutOfOrder:
+            findings = verification.check_order(journal, journal.last_nodes())
+    if findings:
+        more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
+        raise JournalAltered(
+            f"The journal {path} is not what was recorded in it: {findings[0].message}{more}",
+            hint=f"`layer audit --journal {path} verify` tells all.",
+        )
 
 
 def _told(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from journal.events import TransactionStarted
 from journal.store import Journal
+from projections import points
 from tests.acceptance.bases import BRANCH, BaseTree, ostree
 from tests.acceptance.checks import fails, settled, unchanged
 from tests.acceptance.conftest import InstallHost
@@ -139,6 +142,31 @@ def test_what_is_no_journal_with_a_state_is_a_clear_error_and_nothing_is_written
     assert "Traceback" not in result.stderr
     assert host.journal.read_bytes() == journal
     assert (path.read_bytes() if path.exists() else None) == content
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("UPDATE events SET record = replace(record, 'foo', 'fop') WHERE position = 5", "The record of event 5"),
+        ("UPDATE nodes SET hash = zeroblob(32) WHERE level = 1 AND idx = 0", "The hash over Events 1 to 2"),
+        ("DELETE FROM events WHERE position = 5", "Event 5 is missing"),
+        ("UPDATE snapshots SET state = replace(state, 'foo', 'fop')", "The snapshot at position"),
+    ],
+)
+def test_a_journal_that_was_altered_is_refused_and_nothing_is_written(
+    host: Host, other: Path, statement: str, reason: str
+) -> None:
+    with closing(Journal.open_for_append(other)) as opened:
+        end = opened.position
+        opened.save_snapshot(points.SNAPSHOT, end, msgspec.json.encode(points.at(opened)).decode())
+    with closing(sqlite3.connect(other, isolation_level=None)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(statement)
+    content, journal = other.read_bytes(), host.journal.read_bytes()
+    with unchanged(host):
+        assert reason in host.run("replay", other, check=1).stderr
+    assert (other.read_bytes(), host.journal.read_bytes()) == (content, journal)
 
 
 @pytest.mark.parametrize(
