@@ -78,9 +78,9 @@ def kept_checkpoint(journal: Path) -> str | None:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")  # what is no text is no key and no checkpoint either
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise KeyUnusable(f"{path} can't be read: {reason}", hint="Run the command as root.") from error
+    except OSError as error:
+        hint = "Run the command as root." if isinstance(error, PermissionError) else None
+        raise KeyUnusable(f"{path} can't be read: {error.strerror}", hint=hint) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +30,6 @@ from journal.reader import IS_OUTCOME, Reader
 from journal.values import Context
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from journal.checkpoints import Checkpoint
     from journal.notes import SignerKey
 
@@ -92,7 +91,10 @@ class Journal(Reader):
             raise JournalNotWritable(f"The journal {path} is not writable", hint="Run the command as root.")
         journal = cls(path, connect(path, "rw"))
         with told_as_errors(path):
-            if journal._check() < SCHEMA_VERSION:
+            if (version := journal._check()) < 1:
+                raise JournalForeign(f"{path} is not a journal of layer's: no journal has schema version {version}")
+            journal._leave_wal()
+            if version < SCHEMA_VERSION:
                 journal._migrate()
             # EXTRA also syncs the directory after the rollback journal is gone: an acknowledged event stays.
             journal._connection.execute("PRAGMA synchronous = EXTRA")
@@ -205,6 +207,11 @@ class Journal(Reader):
 
     def _renew_head(self, note: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO head (id, note) VALUES (1, ?)", (note,))
+
+    def _leave_wal(self) -> None:
+        """Back to a rollback journal, where another tool left WAL: that can't be read without write permission."""
+        with contextlib.suppress(sqlite3.OperationalError):  # somebody reads: it serves as it is until then
+            self._connection.execute("PRAGMA journal_mode = DELETE")
 
     def _migrate(self) -> None:
         """Bring the file up to the present schema, once, whoever comes first."""

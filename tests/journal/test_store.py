@@ -13,7 +13,7 @@ import pytest
 
 from journal import errors, merkle
 from journal.events import RequestsChanged, TransactionCommitted, TransactionStarted, TransactionUnchanged
-from journal.store import SCHEMA_VERSION, Journal
+from journal.store import APPLICATION_ID, SCHEMA_VERSION, Journal
 from journal.values import Request
 from tests.drafts import DraftMaker
 
@@ -134,6 +134,39 @@ def test_it_is_in_rollback_journal_mode_and_knows_itself(path: Path, journal: Jo
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         assert connection.execute("PRAGMA application_id").fetchone()[0] != 0
     assert sorted(each.name for each in path.parent.iterdir()) == ["journal.db"]
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_file_that_another_tool_put_into_wal_mode_is_put_back_unless_somebody_reads(
+    path: Path, journal: Journal, draft: DraftMaker, read: bool
+) -> None:
+    transaction(journal, draft)
+    journal.close()
+    with raw(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        if read:
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM events").fetchone()
+        again = Journal.open_for_append(path)
+        transaction(again, draft)
+        again.close()
+    with raw(path) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal" if read else "delete",)
+    transaction(Journal.open_for_append(path), draft)
+    with raw(path) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert Journal.open(path).position == 9
+
+
+def test_a_file_of_no_version_is_not_taken_over(path: Path) -> None:
+    path.parent.mkdir()
+    with raw(path) as connection:
+        connection.execute("CREATE TABLE things (x)")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    before = path.read_bytes()
+    with pytest.raises(errors.JournalForeign, match="no journal has schema version 0"):
+        Journal.open_for_append(path)
+    assert path.read_bytes() == before
 
 
 def _append_many(path: Path, count: int) -> None:

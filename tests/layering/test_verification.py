@@ -364,6 +364,11 @@ def test_a_checkpoint_that_is_no_text_any_more_is_found(path: Path, statement: s
     assert ("note-malformed", None, None) in found(path)
 
 
+def test_a_checkpoint_beside_the_journal_that_is_no_text_any_more_is_found(path: Path) -> None:
+    path.with_name("checkpoint").write_bytes(b"\xff\x00\xfe")
+    assert found(path) == [("note-malformed", None, None)]
+
+
 def test_a_head_that_was_taken_away_is_found(path: Path) -> None:
     with tampering(path) as connection:
         connection.execute("DELETE FROM head")
