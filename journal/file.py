@@ -24,6 +24,11 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         return connection
 
 
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection to read by: one that can roll back what a crashed writer left half done, where that is permitted."""
+    return connect(path, "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro")
+
+
 def objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
     """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
     rows = connection.execute(
@@ -105,7 +110,11 @@ def told_as_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise JournalNotWritable(f"The journal {path} can't be used: {error}") from error
+        half_done = getattr(error, "sqlite_errorname", None) == "SQLITE_READONLY_ROLLBACK"
+        hint = "What wrote it was cut off half-way: any command of layer's, run as root, takes that back."
+        raise JournalNotWritable(
+            f"The journal {path} can't be used: {error}", hint=hint if half_done else None
+        ) from error
     except sqlite3.IntegrityError as error:
         raise EventRefused(f"The journal {path} refused the event: {error}") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where SQLite's message quotes the file

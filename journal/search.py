@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from journal.file import connect
+from journal.file import connect_to_read
 from journal.reader import IS_OUTCOME
 from journal.views import SEARCH_FILL, SEARCH_TABLE
 
@@ -41,7 +41,7 @@ def wrongly_searched(path: Path, events: int) -> list[tuple[int, int | None]]:
         sqlite3.DatabaseError: the search can't be read, or its index is damaged in another way.
     """
     kept, said = f"SELECT rowid AS position, {_COLUMNS} FROM search", f"SELECT position, {_COLUMNS} FROM temp.said"
-    with closing(connect(path, "ro")) as connection:
+    with closing(connect_to_read(path)) as connection:
         connection.execute(f"CREATE TABLE temp.said AS SELECT position, {_COLUMNS} FROM search_text")
         differing = [
             *connection.execute(f"SELECT position, transaction_number FROM ({kept} EXCEPT {said})"),

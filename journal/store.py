@@ -25,7 +25,7 @@ from journal.errors import (
     UnexpectedPosition,
 )
 from journal.events import Event, Payload, TransactionStarted
-from journal.file import connect, create, require_room, told_as_errors
+from journal.file import connect, connect_to_read, create, require_room, told_as_errors
 from journal.reader import IS_OUTCOME, Reader
 from journal.values import Context
 
@@ -71,8 +71,7 @@ class Journal(Reader):
         """
         if not path.exists():
             raise JournalMissing(f"No journal at {path}: nothing was recorded on this host yet")
-        mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
-        journal = cls(path, connect(path, mode))
+        journal = cls(path, connect_to_read(path))
         with told_as_errors(path):
             journal._connection.execute("PRAGMA query_only = ON")
             journal._check()

@@ -261,3 +261,28 @@ def test_whoever_may_only_read_verifies_proves_and_is_given_the_signed_head() ->
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
             assert told in done.stdout, done.stderr
         assert files(desk.path.parent) == before
+
+
+def test_what_a_crash_left_half_written_is_told_to_readers_and_taken_back_for_root() -> None:
+    with TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        desk, crashed = Desk(Path(name, "layer/journal.db")), Path(name, "crashed/journal.db")
+        crashed.parent.mkdir()
+        with closing(sqlite3.connect(desk.path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA cache_size = 1")  # what does not fit is on the disk before it is committed
+            connection.execute("BEGIN")
+            connection.execute(
+                "INSERT INTO snapshots SELECT 'other', value, hex(randomblob(4000)) FROM json_each('[1,2,3]')"
+            )
+            for each in (desk.path, desk.path.with_name("journal.db-journal")):
+                (crashed.parent / each.name).write_bytes(each.read_bytes())
+        layer = str(Path(sys.executable).with_name("layer"))
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", layer, "audit"]
+        for words, told in ((("log",), "run as root"), (("verify",), "run as root")):
+            done = subprocess.run(
+                [*command, "--journal", str(crashed), *words], capture_output=True, text=True, check=False, timeout=60
+            )
+            assert done.returncode == 1
+            assert told in done.stderr
+        assert "All is well: 6 events" in desk.run("verify", journal=crashed).stdout
+        subprocess.run([*command, "--journal", str(crashed), "verify"], capture_output=True, check=True, timeout=60)

@@ -552,7 +552,7 @@ def test_what_comes_into_the_search_while_it_is_checked_is_no_finding(
 ) -> None:
     draft = DraftMaker()
     draft.clock.now += 1_000_000_000_000
-    connect = search.connect
+    connect = search.connect_to_read
 
     class Slow(sqlite3.Connection):
         """Appends a transaction before each of its statements that others need not wait for."""
@@ -562,11 +562,11 @@ def test_what_comes_into_the_search_while_it_is_checked_is_no_finding(
                 make(path, draft, 1)
             return super().execute(*given)
 
-    def slow(path: Path, mode: str) -> sqlite3.Connection:
-        connect(path, mode).close()
-        return sqlite3.connect(f"file:{path}?mode={mode}", uri=True, isolation_level=None, factory=Slow)
+    def slow(path: Path) -> sqlite3.Connection:
+        connect(path).close()
+        return sqlite3.connect(path, isolation_level=None, factory=Slow)
 
-    monkeypatch.setattr(search, "connect", slow)
+    monkeypatch.setattr(search, "connect_to_read", slow)
     assert found(path) == []
 
 
