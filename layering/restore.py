@@ -10,7 +10,7 @@ from dataclasses import replace
 import msgspec
 
 from journal.values import Package
-from layering import base, layers
+from layering import base, layers, plan
 from layering.decision import Decision
 from layering.errors import BaseError, LayeringError, RepositoryError
 from layering.resolver import LOCAL, Located
@@ -37,7 +37,8 @@ def restore(work: Work, target: HostState, message: str) -> Decision:
         Unavailable: something that it takes is to be had nowhere; each part is named.
         NotReproduced: it was built again and is not what was recorded. ChecksumMismatch: see `Resolver.download`.
     """
-    target = msgspec.structs.replace(target, origin_extra=work.state.origin_extra)
+    packages = plan.as_recorded(target.packages, work.state.packages)
+    target = msgspec.structs.replace(target, origin_extra=work.state.origin_extra, packages=packages)
     decision = Decision(target, message)
     if not target.commit or work.sysroot.has_commit(target.commit):
         return decision

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-import msgspec
-
 from journal.events import JournalReplayed
 from journal.store import Journal
 from layering import base, plan, undoing
@@ -82,9 +80,7 @@ def replay(other: Journal, position: int) -> Decide:
     )
 
     def decide(work: Work) -> Decision:
-        known = plan.as_recorded(target.packages, work.state.packages)
-        decision = restore(work, msgspec.structs.replace(target, packages=known), "No change.")
-        return replace(decision, source=(source,))
+        return replace(restore(work, target, "No change."), source=(source,))
 
     return decide
 

@@ -26,6 +26,12 @@ class DatasetteMissing(LayerError):
     id = "datasette-missing"
 
 
+class AddressUnusable(LayerError):
+    """There is no such address on this machine, or its port is taken."""
+
+    id = "address-unusable"
+
+
 @click.command("serve", short_help="Serve the journal to a browser, read-only.")
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
@@ -55,8 +61,12 @@ def command(ctx: click.Context, host: str, port: int) -> int:
     with _with_views(path) as shown:
         app = application(shown, f"layer: {title}").app()
         server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=1))
-        with contextlib.suppress(KeyboardInterrupt):  # it has ended in good order by then
+        try:
             server.run()
+        except KeyboardInterrupt:  # it has ended in good order by then
+            pass
+        except SystemExit as error:  # uvicorn's own, with a code that means something else here
+            raise AddressUnusable(f"Nothing can be served at {host}, port {port}") from error
     return 0 if server.started else 1
 
 

@@ -109,6 +109,16 @@ def test_a_layered_state_is_gone_back_to_past_what_another_tool_did(host: Host, 
     assert verbs(host) == ["adopt", "pkg-add", "observe", "rollback"]
 
 
+def test_what_a_restored_journal_had_not_seen_is_gone_back_from_with_no_package_taken_for_another(host: Host) -> None:
+    host.ok("pkg-add", "foo")
+    older = host.journal.read_bytes()
+    host.ok("pkg-add", "baz")
+    host.journal.write_bytes(older)
+    host.ok("rollback", "2")
+    last = host.last()
+    assert (last["added"], last["removed"], last["upgraded"]) == ([], ["baz-1.0-1.noarch"], [])
+
+
 def test_a_foreign_rollback_is_recorded(host: Host) -> None:
     bare = host.commit_of()
     host.ok("pkg-add", "foo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -197,6 +198,14 @@ def test_only_this_machine_can_reach_it(desk: str) -> None:
     port = int(desk.rpartition(":")[2])
     listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
     assert [line.split()[3] for line in listening.splitlines()] == [f"127.0.0.1:{port}"]
+
+
+def test_a_port_that_is_taken_is_told_and_is_no_difference(layer: Layer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = layer("audit", "serve", "--port", str(taken.getsockname()[1]), check=False)
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr
+    assert "error: Nothing can be served at 127.0.0.1" in done.stderr
 
 
 def test_a_file_that_is_no_journal_is_told_and_nothing_is_served(layer: Layer, journal_path: Path) -> None:
