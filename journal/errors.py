@@ -78,6 +78,12 @@ class JournalTooNew(JournalError):
     id = "journal-too-new"
 
 
+class JournalNotReadable(JournalError):
+    """The file belongs to others."""
+
+    id = "journal-not-readable"
+
+
 class JournalNotWritable(JournalError):
     """The journal can't be created or written where it belongs."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from journal.errors import EventRefused, JournalCorrupt, JournalNotWritable
+from journal.errors import EventRefused, JournalCorrupt, JournalForeign, JournalNotReadable, JournalNotWritable
 
 BUSY_TIMEOUT_MS = 30_000
 ROOM = 1 << 20
@@ -18,6 +18,10 @@ ROOM = 1 << 20
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """A connection in autocommit mode that waits for its turn. mode: SQLite's own, `ro` or `rw`."""
+    if path.is_dir():
+        raise JournalForeign(f"{path} is a directory, not a journal")
+    if not os.access(path, os.R_OK):
+        raise JournalNotReadable(f"The journal {path} is not readable", hint="Run the command as root.")
     with told_as_errors(path):
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")

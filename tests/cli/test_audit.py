@@ -227,13 +227,14 @@ def test_what_cannot_be_done_is_told_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("words", [("verify",), ("checkpoint",), ("prove", "1")])
-@pytest.mark.parametrize("kind", ["missing", "foreign", "later", "rubbish", "empty"])
+@pytest.mark.parametrize("kind", ["missing", "foreign", "later", "rubbish", "empty", "directory"])
 def test_what_is_no_journal_is_told_and_left_alone(
     desk: Desk, tmp_path: Path, words: tuple[str, ...], kind: str
 ) -> None:
     path = tmp_path / "there/other.db"
     path.parent.mkdir()
     told = {"missing": "No journal", "foreign": "not a journal", "later": "schema version", "empty": "not a journal"}
+    told["directory"] = "is a directory"
     if kind == "foreign":
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE events (record)")
@@ -241,6 +242,8 @@ def test_what_is_no_journal_is_told_and_left_alone(
         path.write_bytes(desk.path.read_bytes())
         with closing(sqlite3.connect(path)) as connection:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    elif kind == "directory":
+        path.mkdir()
     elif kind != "missing":
         path.write_bytes(os.urandom(9000) if kind == "rubbish" else b"")
     before = files(path.parent)
@@ -261,6 +264,20 @@ def test_whoever_may_only_read_verifies_proves_and_is_given_the_signed_head() ->
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
             assert told in done.stdout, done.stderr
         assert files(desk.path.parent) == before
+
+
+def test_a_journal_that_belongs_to_others_is_told_and_a_hint_given() -> None:
+    layer = str(Path(sys.executable).with_name("layer"))
+    with TemporaryDirectory(dir="/tmp") as name:
+        Path(name, "ostree/repo").mkdir(parents=True)
+        Path(name).chmod(0o755)
+        desk = Desk(Path(name, "ostree/deploy/os/var/lib/layer/journal.db"))
+        desk.path.chmod(0o600)
+        for words in (("history",), ("audit", "verify")):
+            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", layer, "--sysroot", name, *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert f"The journal {desk.path} is not readable\nhint: Run the command as root." in done.stderr
 
 
 def test_what_a_crash_left_half_written_is_told_to_readers_and_taken_back_for_root() -> None:
