@@ -22,7 +22,11 @@ from projections.host import HostState, OpenTransaction, names
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _SYNC = "`layer sync` records it."
 _DAMAGED = 'See "A damaged journal" in docs/journal.md.'
-_SNAPSHOT = "Snapshots are caches: `sqlite3 journal.db 'DELETE FROM snapshots'` loses nothing."
+_CACHES = {
+    "snapshot": "Snapshots are caches: `sqlite3 journal.db 'DELETE FROM snapshots'` loses nothing.",
+    "search": "The search is a cache: `sqlite3 journal.db 'DELETE FROM search'` and `layer sync` fill it anew.",
+}
+"""What to do about findings of these kinds."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -41,8 +45,7 @@ def diagnose(sysroot: Sysroot, path: Path, now: int) -> list[Problem]:
     try:
         journal = Journal.open(path)
         for finding in verify(path).findings:
-            remedy = _SNAPSHOT if finding.kind == "snapshot" else _DAMAGED
-            problems.append(Problem(finding.kind, finding.message, remedy))
+            problems.append(Problem(finding.kind, finding.message, _CACHES.get(finding.kind, _DAMAGED)))
         problems += _clock(journal, now)
         projection = points.at(journal)
         problems += _open(sysroot, projection.open)

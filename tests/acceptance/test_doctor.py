@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -135,6 +138,16 @@ def test_a_damaged_snapshot_is_named(lived: Host) -> None:
     journal.save_snapshot(SNAPSHOT, 2, '{"position": 2, "host": {"refspec": "other:branch"}}')
     journal.close()
     assert "snapshot" in {each["kind"] for each in json.loads(lived.run("doctor", "--json", check=3).stdout)}
+
+
+def test_a_search_that_was_edited_is_named_and_filled_anew_as_the_remedy_says(lived: Host) -> None:
+    with closing(sqlite3.connect(lived.journal, isolation_level=None)) as connection:
+        connection.execute("UPDATE search SET command_line = 'layer status' WHERE rowid = 4")
+        (found,) = problems(lived, "search")
+        (statement,) = re.findall(r"sqlite3 journal.db '(.*?)'", found["remedy"])
+        connection.execute(statement)
+    lived.ok("sync")
+    problems(lived)
 
 
 @pytest.mark.parametrize("place", ["journal", "directory"])
