@@ -10,14 +10,14 @@ from pathlib import Path
 from journal.errors import JournalCorrupt
 from journal.file import objects, told_as_errors
 
+SINCE_CHECKPOINTS = 2
+"""The first version of the schema that has checkpoints."""
+
 SINCE_VIEWS = 3
-"""The first version that has what auditors query."""
+"""The first version of the schema that has what auditors query."""
 
 POSITIONS = 1 << 62
 """More than any journal has."""
-
-SINCE_CHECKPOINTS = 2
-"""The first version of the schema that has checkpoints."""
 
 
 class Stored:
