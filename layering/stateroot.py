@@ -1,4 +1,4 @@
-"""Which stateroot a command is about, and where its journal is. Needs no libostree: it is on the reading path."""
+"""Which stateroot a command is about, and where its /var and its journal are. Needs no libostree: it is for reading, too."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from pathlib import Path
 from layering.errors import SysrootError
 
 
+def var(sysroot: Path, osname: str) -> Path:
+    """The /var of a stateroot: of the booted one as it is mounted, since /sysroot may be read-only."""
+    if sysroot == Path("/") and osname == _booted():
+        return Path("/var")
+    return sysroot / "ostree/deploy" / osname / "var"
+
+
 def journal_path(sysroot: Path, osname: str) -> Path:
-    """The journal of a stateroot; on a booted host the same file is /var/lib/layer/journal.db."""
-    return sysroot / "ostree/deploy" / osname / "var/lib/layer/journal.db"
+    """The journal of a stateroot; on a booted host it is /var/lib/layer/journal.db."""
+    return var(sysroot, osname) / "lib/layer/journal.db"
 
 
 def choose(sysroot: Path, osname: str | None) -> str:

@@ -48,11 +48,14 @@ class Sysroot:
     def __init__(self, path: Path, osname: str) -> None:
         self.path = path
         self.osname = osname
-        self._sysroot = OSTree.Sysroot.new(Gio.File.new_for_path(str(path)))
+        file = Gio.File.new_for_path(str(path))
+        self._sysroot = OSTree.Sysroot.new(file)
         try:
             if path == Path("/") and os.getuid() == 0:
                 # A booted host may mount /sysroot read-only for everyone else: write in a namespace of our own.
-                self._sysroot.initialize_with_mount_namespace(None)
+                # libostree enters one with the sysroot open, which stays read-only then: it is opened anew inside.
+                OSTree.Sysroot.new(file).initialize_with_mount_namespace(None)
+                self._sysroot.set_mount_namespace_in_use()
             self._sysroot.load(None)
             self.repo: OSTree.Repo = self._sysroot.repo()
         except GLib.Error as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from journal.store import Journal
 from journal.values import Package
+from layering import stateroot
 from layering.base_facts import base_facts
 from layering.local_rpms import LocalRpms
 from layering.pkgcache import PackageCache, cache_path
@@ -53,7 +54,7 @@ class Work:
     @property
     def metadata_cache(self) -> Path:
         """Where repository metadata and downloads are kept: /var/cache/layer of the stateroot."""
-        return self.sysroot.path / "ostree/deploy" / self.sysroot.osname / "var/cache/layer"
+        return stateroot.var(self.sysroot.path, self.sysroot.osname) / "cache/layer"
 
     @cached_property
     def local(self) -> LocalRpms:

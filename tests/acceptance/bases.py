@@ -140,7 +140,7 @@ def ostree(*arguments: str, repo: Path) -> str:
 
 def _compose(root: Path, packages: Iterable[Path], files: Files) -> None:
     _prepare(root)
-    _install(root, packages)
+    install(root, packages)
     settle_rpmdb(root / RPMDB)
     _finish(root)
     for path, content in files.items():
@@ -164,7 +164,7 @@ def _prepare(root: Path) -> None:
     (etc / "group").write_text(_group(USERS))
 
 
-def _install(root: Path, packages: Iterable[Path]) -> None:
+def install(root: Path, packages: Iterable[Path]) -> None:
     # Debian's librpm keeps its database in the home directory unless it is told otherwise.
     command = ["rpm", "--root", str(root), "--dbpath", f"/{RPMDB}", "--nosignature", "--install"]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(BUILD_TIME)}

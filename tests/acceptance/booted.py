@@ -12,7 +12,8 @@ from tests.acceptance.host import Host, Result, environment
 _REPO = Path(__file__).parents[2]
 _PACKAGES = Path(sys.executable).parents[1] / f"lib/python3.{sys.version_info.minor}/site-packages"
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork")  # libostree looks at what the first process has mounted
-# What libostree takes for booted: /run/ostree-booted, and a root that is a deployment. Programs come from this machine.
+# What libostree takes for booted: /run/ostree-booted, and a root that is a deployment. /sysroot is read-only, as
+# Fedora's hosts have it. Programs come from this machine.
 _BOOT = """
 set -e
 root=$1 sysroot=$2 var=$3 run=$4; shift 4
@@ -20,12 +21,14 @@ mount --bind "$root" "$root"
 mount --bind "$run" "$root/run"
 mount --rbind / "$root/run/host"
 mount --bind "$sysroot" "$root/sysroot"
+mount -o remount,bind,ro "$root/sysroot"
 mount --bind "$sysroot/boot" "$root/boot"
 mount --bind "$var" "$root/var"
 mount --bind /usr "$root/usr"
 mount --bind /tmp "$root/tmp"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
+mount --bind "$run/cmdline" "$root/proc/cmdline"
 exec chroot "$root" "$@"
 """
 
@@ -39,6 +42,7 @@ class Booted:
         self.run_directory = run
         (run / "host").mkdir(parents=True)
         (run / "ostree-booted").touch()
+        (run / "cmdline").write_text(f"root=LABEL=root ostree=/ostree/boot.1/{host.stateroot}/{'0' * 64}/0\n")
 
     def run(self, *arguments: str, check: int = 0, env: Mapping[str, str] | None = None) -> Result:
         """Run the command line as on the booted system."""

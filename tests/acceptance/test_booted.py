@@ -54,6 +54,13 @@ def test_where_nothing_is_booted_nothing_is_pending(host: Host) -> None:
     host.ok("status", "--pending-exit-77")
 
 
+def test_the_journal_is_in_var_where_sysroot_is_read_only(booted: Booted) -> None:
+    """Regression: it was reached by /sysroot, and so was the repository from before it could be written."""
+    assert json.loads(booted.run("status", "--json").stdout)["journal"]["path"] == "/var/lib/layer/journal.db"
+    assert "Transaction 3 committed." in booted.run("pkg-add", "baz").stdout
+    assert [entry["outcome"] for entry in booted.host.history()] == ["committed"] * 3
+
+
 def with_systemctl(directory: Path, status: int = 0) -> tuple[dict[str, str], Path]:
     """Surroundings with a systemctl that only notes how it is called, and where it does; nothing here may reboot."""
     (directory / "bin").mkdir(exist_ok=True)
