@@ -1,4 +1,4 @@
-"""Which stateroot a command is about, and where its /var and its journal are. Needs no libostree: it is for reading, too."""
+"""Which stateroot a command is about, where its /var and its journal are. Needs no libostree: reading needs it, too."""
 
 from __future__ import annotations
 
