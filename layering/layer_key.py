@@ -13,7 +13,7 @@ import rpm
 
 from journal.values import Package
 
-FORMAT = 5
+FORMAT = 6
 """Of our layers: what else than librpm and SQLite decides on their bytes. Counted up when that changes."""
 
 SCRIPTS = "scripts"

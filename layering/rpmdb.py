@@ -26,8 +26,8 @@ from layering.rpmfile import header_of, nevra_of, prefix_file  # noqa: E402
 DBPATH = "usr/share/rpm"
 # Where a base may keep it; one is often a link to the other.
 _PLACES = (DBPATH, "usr/lib/sysimage/rpm")
-# What librpm leaves beside the database and makes anew when it is opened.
-_LEFTOVERS = frozenset({"rpmdb.sqlite-wal", "rpmdb.sqlite-shm", ".rpm.lock", ".dbenv.lock"})
+# What librpm leaves beside the database and makes anew when it is opened for writing.
+LEFTOVERS = frozenset({"rpmdb.sqlite-wal", "rpmdb.sqlite-shm", ".rpm.lock", ".dbenv.lock"})
 # Macros of the host that would find their way into the database.
 _MACROS = {
     "_dbpath": f"/{DBPATH}",
@@ -93,22 +93,14 @@ def checkout_rpmdb(repo: OSTree.Repo, commit: str, root: Path) -> Path:
     target = root / DBPATH
     target.mkdir(parents=True, exist_ok=True)
     for file, info in _children(tree.resolve_relative_path(directory)):
-        if info.get_file_type() == Gio.FileType.REGULAR and info.get_name() not in _LEFTOVERS:
+        if info.get_file_type() == Gio.FileType.REGULAR and info.get_name() not in LEFTOVERS:
             _copy(repo, file.get_checksum(), target / info.get_name())
     return target
 
 
 def database_files(root: Path) -> list[Path]:
-    """The files below `root` that make up the database, sorted, without what librpm makes anew.
-
-    Raises:
-        LayeringError: librpm left a part of it in a file that is not committed.
-    """
-    directory = root / DBPATH
-    log = directory / "rpmdb.sqlite-wal"
-    if log.exists() and log.stat().st_size:
-        raise LayeringError(f"librpm did not finish writing its database: {log} is not empty")
-    return sorted(path for path in directory.iterdir() if path.is_file() and path.name not in _LEFTOVERS)
+    """The files below `root` that make up the database, sorted, without what librpm makes anew."""
+    return sorted(path for path in (root / DBPATH).iterdir() if path.is_file() and path.name not in LEFTOVERS)
 
 
 def installed(root: Path) -> list[str]:
@@ -181,6 +173,25 @@ def install(root: Path, prefixes: Sequence[bytes], timestamp: int) -> None:
     if reason or problems is not None:
         said = "; ".join(str(problem[0]) for problem in problems or []) or log.text or reason or "unknown error"
         raise LayeringError(f"librpm could not enter the packages into the base's database: {said}")
+    _settle(root / DBPATH)
+
+
+def _settle(directory: Path) -> None:
+    """Let the database be read where nothing can be written beside it, as in the read-only /usr of a booted host.
+
+    librpm writes it with a write-ahead log, without which SQLite opens it no more. Bytes 18 and 19 say so
+    (https://www.sqlite.org/fileformat2.html#file_format_version_numbers).
+
+    Raises:
+        LayeringError: a part of it is in the log, which is not committed.
+    """
+    log = directory / "rpmdb.sqlite-wal"
+    if log.exists() and log.stat().st_size:
+        raise LayeringError(f"librpm did not finish writing its database: {log} is not empty")
+    if (database := directory / "rpmdb.sqlite").exists():
+        with database.open("r+b") as file:
+            file.seek(18)
+            file.write(b"\x01\x01")
 
 
 @contextmanager

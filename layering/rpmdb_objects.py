@@ -16,6 +16,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.labels import Labels, with_label  # noqa: E402
+from layering.rpmdb import LEFTOVERS  # noqa: E402
 from layering.trees import join, lookup  # noqa: E402
 
 
@@ -43,12 +44,14 @@ class RpmdbObjects:
         self._pool = pool
 
     def put(self, tree: OSTree.MutableTree, labels: Labels) -> None:
-        """Put them into the tree, with the mode, owner and attributes that the base has there.
+        """Put them into the tree, with the mode, owner and attributes that the base has there, in the place of its own.
 
         Their labels are the policy's own, where there is a policy.
         """
         for name in self._directory.split("/"):
             tree = lookup(tree, name)
+        for name in LEFTOVERS:
+            tree.remove(name, True)
         for file in self._files:
             checksum, attributes = file.checksum, _labelled(file.attributes, file.path, self._directory, labels)
             if (header := _header(file.path, file.info, attributes)) != file.header:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from layering.rpmdb import (
     package_list,
     rpmdb_directory,
 )
-from tests.acceptance.bases import BaseTree
+from tests.acceptance.bases import BaseTree, ostree
 from tests.acceptance.rpms import File
 from tests.layering.bases import BASE_TIME, Ground
 
@@ -144,6 +145,26 @@ def test_the_same_packages_give_the_same_bytes_wherever_and_whenever(
     rpm.delMacro("_transaction_color")
     assert len(contents) == 1
     assert os.environ["SOURCE_DATE_EPOCH"] == "1"
+
+
+def test_a_layer_s_database_is_read_where_nothing_can_be_written(ground: Ground, tmp_path: Path) -> None:
+    """Regression: on a booted host, whose /usr is read-only, `rpm -q` said that it can't open it.
+
+    Images have it with the two files beside it that SQLite needs there; those are the base's own, and stale.
+    """
+    tree = shutil.copytree(BaseTree(tmp_path / "remote").compose(), tmp_path / "tree", symlinks=True)
+    subprocess.run(["rpm", "--root", str(tree), "--dbpath", f"/{DBPATH}", "--rebuilddb"], check=True)
+    (tree / DBPATH / ".rpm.lock").unlink(missing_ok=True)
+    assert len(list((tree / DBPATH).glob("rpmdb.sqlite-*"))) == 2
+    layer = ground.composed(ground.base(tree=tree), [ground.package("foo", {})]).commit
+    usr = tmp_path / "usr"
+    ostree("checkout", "--user-mode", "--subpath=/usr", layer, str(usr), repo=ground.path)
+    assert [path.name for path in (usr / "share/rpm").iterdir()] == ["rpmdb.sqlite"]
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec rpm --dbpath "$1/share/rpm" -q foo'
+    asked = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", str(usr)], capture_output=True, text=True, check=False
+    )
+    assert asked.stdout == "foo-1.0-1.noarch\n", asked.stderr
 
 
 def test_the_time_of_installation_is_the_one_that_is_given(ground: Ground, base: str, tmp_path: Path) -> None:
