@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 WORKERS ?= $(shell nproc)
 
-.PHONY: setup demo test faults lint docs bench package clean lock
+.PHONY: setup demo test faults boot-test lint docs bench package clean lock
 
 setup: .venv/ready
 
@@ -25,6 +25,11 @@ test: setup
 # SIGKILL at every moment of a transaction, instead of the few that `make test` tries.
 faults: setup
 	LAYER_FAULTS=all $(PYTHON) -m pytest -n $(WORKERS) tests/acceptance/test_crash.py
+
+# A host that boots, in QEMU without KVM; what the image is made of is kept in build/boot.
+boot-test: setup
+	packaging/system-packages boot
+	$(PYTHON) -m pytest tests/boot $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check
