@@ -23,7 +23,6 @@ SIZE = "3G"  # of the disk, mostly a hole
 KERNEL_ARGUMENTS = (f"root=LABEL={LABEL}", "rw", "console=ttyS0")
 LAYER = "usr/lib/layer"
 PACKAGE_REPOSITORY = "usr/share/test-repository"
-LAUNCHER = f"#!/bin/sh\nPYTHONPATH=/{LAYER} exec /usr/bin/python3 -sc 'import cli.main; cli.main.main()' \"$@\"\n"
 _PROJECT = Path(__file__).parents[2]
 
 
@@ -51,10 +50,8 @@ def _lay_out(tree: Path, packages: Iterable[Path]) -> None:
     for each in _dependencies("layer"):
         _copy(each, home)
     compile_python(tree, home)
-    launcher = tree / "usr/bin/layer"
-    launcher.parent.mkdir()
-    launcher.write_text(LAUNCHER)
-    launcher.chmod(0o755)
+    (tree / "usr/bin").mkdir()
+    shutil.copy(_PROJECT / "packaging/launcher", tree / "usr/bin/layer")
     _lay_out_rpms(tree, packages)
 
 
