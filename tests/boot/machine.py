@@ -139,6 +139,7 @@ class Machine:
             dict(re.findall(r"^(\S+)\s+(.*)$", self._debugfs(f"cat /boot/loader/entries/{name}"), re.MULTILINE))
             for name in re.findall(r"/([^/]+\.conf)/", listed)
         ]
+        assert entries, listed
         entry = max(entries, key=lambda each: int(each["version"]))
         kernel, initramfs = (self.disk.with_name(name) for name in ("vmlinuz", "initramfs"))
         for key, copy in (("linux", kernel), ("initrd", initramfs)):
@@ -146,7 +147,8 @@ class Machine:
         return kernel, initramfs, entry["options"]
 
     def _debugfs(self, request: str) -> str:
-        return run("debugfs", "-R", request, self.disk)
+        # After power failed, bitmaps and checksums may be in the journal only: they are not looked at (-c, -n).
+        return run("debugfs", "-c", "-n", "-R", request, self.disk)
 
     def _answers(self) -> bool:
         try:
