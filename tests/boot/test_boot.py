@@ -37,7 +37,6 @@ def is_sound(machine: Machine) -> None:
     """Journal and host agree, and every record is what it was."""
     assert machine.layer("doctor").stdout == "The journal and the host agree.\n"
     assert machine.layer("audit", "verify").stdout.startswith("All is well: ")
-    machine.run("ostree", "fsck", "--quiet")
 
 
 def test_layers_upgrades_and_rollbacks_are_booted_into(machine: Machine) -> None:
@@ -121,3 +120,4 @@ def test_power_that_fails_before_a_staged_deployment_is_written_is_told_of(machi
     assert (now["commit"], now["requested"]) in [(bare, []), (new, ["tool"])]
     assert has(machine, "/usr/bin/tool") == (now["requested"] == ["tool"])
     is_sound(machine)
+    machine.run("ostree", "fsck", "--quiet")  # here only: emulated, it takes as long as a boot
