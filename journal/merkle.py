@@ -21,6 +21,16 @@ def leaf_hash(data: bytes) -> bytes:
     return sha256(b"\x00" + data).digest()
 
 
+def leaf_hashes(records: Sequence[bytes]) -> list[bytes]:
+    """As `leaf_hash` of each. A copy of a hash that has begun is made faster than a new one."""
+    hashes, begun = [], sha256(b"\x00")
+    for record in records:
+        hashed = begun.copy()
+        hashed.update(record)
+        hashes.append(hashed.digest())
+    return hashes
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Hash of an inner node: SHA-256(0x01 || left || right)."""
     return sha256(b"\x01" + left + right).digest()

@@ -120,9 +120,12 @@ class Stored:
         return self._column(f"SELECT CAST(hash AS BLOB) FROM nodes WHERE {condition}", level, first, end)
 
     def joined_hashes(self, level: int, first: int, end: int) -> bytes:
-        """As `node_hashes`, one after the other: SQLite joins them faster than Python takes them one by one."""
-        inner = "SELECT hash FROM nodes WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
-        (joined,) = self._column(f"SELECT CAST(group_concat(hash, '') AS BLOB) FROM ({inner})", level, first, end)
+        """As `node_hashes`, one after the other: SQLite joins them faster than Python takes them one by one.
+
+        They come as the key has them; that order is not asked for, since asking makes it half as fast.
+        """
+        query = "SELECT CAST(group_concat(hash, '') AS BLOB) FROM nodes WHERE level = ? AND idx >= ? AND idx < ?"
+        (joined,) = self._column(query, level, first, end)
         return joined
 
     def numbered_hashes(self, level: int, first: int, end: int) -> dict[int, bytes]:

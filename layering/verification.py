@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from journal.store import Journal
 from journal.verification import BLOCK, BLOCK_LEVEL, Finding, OutOfOrder
 from layering.parallel import processors, spread
 from projections.points import SNAPSHOT
-from projections.verification import SnapshotCheck, start_at, surplus
+from projections.verification import SnapshotCheck, surplus
 
 _WORTH_A_PROCESS = 1 << 16
-_RANGES_EACH = 2
-"""Ranges of records for each process: who is done with its own takes on what else there is to check."""
+_RANGE = 4 * BLOCK
+"""Records of a range: small enough that the processes are done at about the same time."""
 
 _DEEP_AT_MOST = 50_000
 """Events of a journal that is checked deeply in any case: it takes about a second."""
@@ -97,25 +97,24 @@ def verify(
 def _check_events(
     journal: Journal, events: int, nodes: Mapping[int, int], checkpoints: Check, *, in_place: bool
 ) -> Iterator[Finding]:
-    def indexes() -> list[Finding]:
+    def index(name: str) -> list[Finding]:
         with closing(Journal.open(journal.path)) as opened:
-            return list(_told(verification.check_indexes(opened, events)))
+            return list(_told(verification.check_index(opened, name, events)))
 
+    indexes = [partial(index, name) for name in verification.FULL_INDEXES]
     try:
         if not in_place:
             raise OutOfOrder
-        *in_ranges, in_indexes, in_checkpoints = _spread(journal.path, events, (indexes, checkpoints))
+        in_ranges, in_others = _spread(journal.path, events, (*indexes, checkpoints))
     except OutOfOrder:
         yield from verification.check_order(journal, nodes)
         yield from checkpoints()
         return
-    for findings in in_ranges:
-        yield from findings
+    yield from chain.from_iterable(in_ranges)
     peaks = journal.node_hashes(BLOCK_LEVEL, 0, events >> BLOCK_LEVEL)
     yield from verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP)
     yield from verification.check_surplus(events, nodes)
-    yield from in_indexes
-    yield from in_checkpoints
+    yield from chain.from_iterable(in_others)
 
 
 def _check_head(
@@ -124,39 +123,35 @@ def _check_head(
     yield from verification.check_head(journal.origin, events, head, signed, key)
 
 
-def _spread(path: Path, events: int, others: Sequence[Check]) -> list[list[Finding]]:
-    """The findings of each range of records, then those of the other checks, all spread over the processors.
+def _spread(path: Path, events: int, others: Sequence[Check]) -> tuple[list[list[Finding]], list[list[Finding]]]:
+    """The findings of each range of records, and those of the other checks, all spread over the processors.
 
     A wrong snapshot leads the fold that starts from it astray: if one is found, all are compared with one fold from
     the beginning.
     """
     workers = max(min(processors(), events // _WORTH_A_PROCESS), 1)
-    ranges = workers * _RANGES_EACH if workers > 1 else 1
-    blocks = -(-events // BLOCK)
-    bounds = [blocks * number // ranges * BLOCK for number in range(ranges)] + [events]
+    bounds = [*range(0, events, _RANGE), events] if workers > 1 else [0, events]
     checks: list[Check] = [*(partial(check_range, path, *bound) for bound in pairwise(bounds)), *others]
     with closing(spread(lambda number: checks[number](), len(checks), workers)) as checked:
         results = [findings for _, findings in sorted(checked, key=itemgetter(0))]
-    if ranges > 1 and any(each.kind == "snapshot" for findings in results for each in findings):
-        results[:ranges] = [check_range(path, 0, events)]
-    return results
+    in_ranges, in_others = results[: -len(others)], results[-len(others) :]
+    if len(in_ranges) > 1 and any(each.kind == "snapshot" for findings in in_ranges for each in findings):
+        in_ranges = [check_range(path, 0, events)]
+    return in_ranges, in_others
 
 
 def check_range(path: Path, after: int, until: int) -> list[Finding]:
-    """Check the records after < position <= until, and the snapshots from the last one before them on.
+    """Check the records after < position <= until, and the snapshots of these positions.
+
+    after: a multiple of BLOCK.
 
     Raises:
         OutOfOrder: the records are not the events of these positions.
     """
-    journal = Journal.open(path)
-    try:
-        start = start_at(journal, after)
-        snapshots = SnapshotCheck(journal, start)
-        first = start.position // BLOCK * BLOCK if after else 0
-        findings = list(verification.check_records(journal, first + 1, until, snapshots))
-        return [each for each in findings + snapshots.findings if (each.position or 0) > after]
-    finally:
-        journal.close()
+    with closing(Journal.open(path)) as journal:
+        snapshots = SnapshotCheck(journal, after, until)
+        findings = list(verification.check_records(journal, after, until, snapshots))
+        return findings + snapshots.findings
 
 
 def require_unaltered(path: Path, events: int) -> None:

@@ -200,7 +200,7 @@ def _base_changed(state: HostState, change: BaseChanged) -> HostState:
         base_commit=change.commit,
         version=change.version,
         pinned_base=change.pinned_base,
-        base_packages=_without(_with(state.base_packages, change.packages_added), change.packages_removed),
+        base_packages=_upgraded(state.base_packages, change.packages_added, change.packages_removed),
     )
 
 
@@ -266,40 +266,68 @@ def committed(transaction: OpenTransaction, outcome: TransactionCommitted) -> Ho
     return replace(state, deployment=outcome.deployment, deployed_by=transaction.uuid)
 
 
-_Sortable = TypeVar("_Sortable", str, Request, Package)
-_FIRST: dict[type, Callable[[Any], str]] = {Request: attrgetter("spec"), Package: attrgetter("nevra")}
+_Keyed = TypeVar("_Keyed", Request, Package)
+_KEYS: dict[type, Callable[[Any], str]] = {Request: attrgetter("spec"), Package: attrgetter("nevra")}
 
 
-def _with(values: tuple[_Sortable, ...], more: Sequence[_Sortable]) -> tuple[_Sortable, ...]:
-    """Sorted values and some more, each once. One by one: mostly they are few, and comparing or hashing all is dear."""
+def _with(values: tuple[_Keyed, ...], more: Sequence[_Keyed]) -> tuple[_Keyed, ...]:
+    """Sorted values and some more, each once. One by one: they are few, and comparing all is dear."""
     if not more:
         return values
-    merged, first = list(values), _FIRST.get(type(more[0]))
+    merged = list(values)
     for value in more:
-        place = _place(merged, value, first) if first else bisect_left(merged, value)
-        if place == len(merged) or merged[place] != value:
+        place, there = _find(merged, value)
+        if not there:
             merged.insert(place, value)
     return tuple(merged)
 
 
-def _without(values: tuple[_Sortable, ...], gone: Sequence[_Sortable]) -> tuple[_Sortable, ...]:
+def _without(values: tuple[_Keyed, ...], gone: Sequence[_Keyed]) -> tuple[_Keyed, ...]:
     """Sorted values without some of them."""
     if not gone:
         return values
-    kept, first = list(values), _FIRST.get(type(gone[0]))
+    kept = list(values)
     for value in gone:
-        place = _place(kept, value, first) if first else bisect_left(kept, value)
-        if place < len(kept) and kept[place] == value:
+        place, there = _find(kept, value)
+        if there:
             del kept[place]
     return tuple(kept)
 
 
-def _place(values: list[_Sortable], value: _Sortable, first: Callable[[_Sortable], str]) -> int:
+def _find(values: list[_Keyed], value: _Keyed) -> tuple[int, bool]:
     """Where a value is among sorted ones, or would be: by its first field, the others decide among equals."""
-    place = bisect_left(values, first(value), key=first)
-    while place < len(values) and values[place] != value and values[place] < value:
+    key = _KEYS[type(value)]
+    wanted = key(value)
+    place = bisect_left(values, wanted, key=key)
+    while place < len(values) and key(values[place]) == wanted:
+        if values[place] == value:
+            return place, True
+        if value < values[place]:
+            break
         place += 1
-    return place
+    return place, False
+
+
+def _upgraded(packages: tuple[str, ...], added: Sequence[str], removed: Sequence[str]) -> tuple[str, ...]:
+    """Sorted packages with those added, and without those removed.
+
+    One mostly takes the place of another version of it, right before or after: then nothing else need be moved.
+    """
+    gone, left, upgraded = frozenset(removed), set(removed), list(packages)
+    for package in added:
+        place = bisect_left(upgraded, package)
+        if package in gone or upgraded[place : place + 1] == [package]:
+            continue
+        if place and (before := upgraded[place - 1]) in left:
+            left.remove(before)
+            upgraded[place - 1] = package
+        else:
+            upgraded.insert(place, package)
+    for package in left:
+        place = bisect_left(upgraded, package)
+        if upgraded[place : place + 1] == [package]:
+            del upgraded[place]
+    return tuple(upgraded)
 
 
 def _not_understood(event: Event) -> EventNotUnderstood:

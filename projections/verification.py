@@ -9,7 +9,7 @@ import msgspec
 from journal.codec import decode, decode_facts
 from journal.errors import LayerError
 from journal.reader import Reader
-from journal.verification import Finding
+from journal.verification import Finding, blocks
 from projections.host import NOTHING, Projection, apply, fold
 from projections.points import SNAPSHOT
 
@@ -17,28 +17,43 @@ from projections.points import SNAPSHOT
 class SnapshotCheck:
     """Folds the records that it is shown, and compares every snapshot on the way. findings: what it found so far.
 
-    start: where to begin; records at or before its position are passed over.
+    It is shown the records after < position <= until, block by block. Those that the last snapshot before them lacks it
+    reads itself.
+
+    Raises:
+        OutOfOrder: as `journal.verification.blocks`.
     """
 
-    def __init__(self, journal: Reader, start: Projection = NOTHING) -> None:
+    def __init__(self, journal: Reader, after: int, until: int) -> None:
         self.findings: list[Finding] = []
         self._journal = journal
-        self._projection = start
-        self._ahead = [each for each in reversed(journal.snapshots(SNAPSHOT)) if each > start.position]
+        self._ahead = [each for each in reversed(journal.snapshots(SNAPSHOT)) if after < each <= until]
+        self._projection = NOTHING
+        if self._ahead:
+            self._catch_up(after)
 
     def __call__(self, first: int, records: Sequence[bytes]) -> None:
         """Fold these records. first: position of the first of them."""
         last = first + len(records) - 1
         while self._ahead and self._projection.position < last:
             until = min(self._ahead[-1], last)
-            more = records[self._projection.position + 1 - first : until + 1 - first]
-            try:
-                self._projection = fold(decode_facts(more), self._projection)
-            except LayerError:
-                self._fail(more)
-                return
-            if until == self._ahead[-1]:
+            self._fold(records[self._projection.position + 1 - first : until + 1 - first])
+            if self._ahead and self._ahead[-1] == until:
                 self._compare(self._ahead.pop())
+
+    def _catch_up(self, after: int) -> None:
+        """Fold from the last snapshot up to this position."""
+        self._projection = start_at(self._journal, after)
+        for _, records in blocks(self._journal, self._projection.position, after):
+            self._fold(records)
+            if not self._ahead:
+                return
+
+    def _fold(self, records: Sequence[bytes]) -> None:
+        try:
+            self._projection = fold(decode_facts(records), self._projection)
+        except LayerError:
+            self._fail(records)
 
     def _fail(self, records: Sequence[bytes]) -> None:
         """Name the event that no state follows from, and fold no further."""
