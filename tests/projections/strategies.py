@@ -45,13 +45,15 @@ packages = st.builds(
 )
 some_packages = st.lists(packages, max_size=3, unique=True).map(tuple)
 replaced = st.lists(st.builds(PackageChange, packages, packages), max_size=1).map(tuple)
+nevras = st.builds("{}-{}-1.x86_64".format, st.sampled_from(["a", "b", "c", "cc"]), st.integers(1, 12))
+some_nevras = st.frozensets(nevras, max_size=8).map(sorted).map(tuple)
 refspecs = st.sampled_from(["fedora:40/x86_64/silverblue", "local/branch"])
 
 changes: st.SearchStrategy[Payload] = st.one_of(
     st.builds(
         RequestsChanged, added=some_requests, removed=some_requests, absorbed=some_requests, reinstated=some_requests
     ),
-    st.builds(BaseChanged, refspecs, checksums, st.none() | st.just("40.1"), st.booleans()),
+    st.builds(BaseChanged, refspecs, checksums, st.none() | st.just("40.1"), st.booleans(), some_nevras, some_nevras),
     st.builds(
         LayerCommitted,
         commit=checksums,
@@ -70,6 +72,7 @@ changes: st.SearchStrategy[Payload] = st.one_of(
         requested=some_requests,
         absorbed=some_requests,
         packages=some_packages,
+        base_packages=some_nevras,
         origin=st.sampled_from(["", "[origin]\nrefspec=a:b\n\n[rpmostree]\ninitramfs=true\n"]),
     ),
     st.builds(TransactionPrepared, checksums, st.just("")),

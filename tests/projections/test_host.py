@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from journal.events import (
     OUTCOMES,
+    BaseChanged,
     DeploymentObserved,
     Event,
+    LayerCommitted,
     RequestsChanged,
     TransactionCommitted,
     TransactionPinned,
@@ -18,10 +20,10 @@ from journal.events import (
     TransactionUnpinned,
     UnknownEvent,
 )
-from journal.values import Package, Request
+from journal.values import Package, PackageChange, Request
 from projections.errors import EventNotUnderstood
 from projections.host import HostState, Projection, apply, evolve, fold
-from tests.projections.strategies import _event, histories
+from tests.projections.strategies import _event, histories, replaced, some_nevras, some_packages
 
 
 @given(histories())
@@ -69,6 +71,27 @@ def test_sets_are_sorted_and_never_overlap_by_change(events: list[Event]) -> Non
     if state:
         assert list(state.requested) == sorted(set(state.requested))
         assert list(state.packages) == sorted(set(state.packages))
+
+
+@given(some_nevras, some_nevras, some_nevras)
+def test_a_new_base_has_what_was_added_and_not_what_was_removed(
+    base: tuple[str, ...], added: tuple[str, ...], removed: tuple[str, ...]
+) -> None:
+    changed = evolve(HostState(base_packages=base), BaseChanged("a:b", "c" * 64, None, False, added, removed))
+    assert changed.base_packages == tuple(sorted({*base, *added} - {*removed}))
+
+
+@given(some_packages, some_packages, some_packages, replaced)
+def test_a_new_layer_lacks_what_was_removed_and_has_what_was_added(
+    packages: tuple[Package, ...],
+    added: tuple[Package, ...],
+    removed: tuple[Package, ...],
+    upgraded: tuple[PackageChange, ...],
+) -> None:
+    change = LayerCommitted("c" * 64, "b" * 64, None, added, removed, upgraded)
+    gone, come = {*removed, *(each.old for each in upgraded)}, {*added, *(each.new for each in upgraded)}
+    before = HostState(packages=tuple(sorted(packages)))
+    assert evolve(before, change).packages == tuple(sorted(({*packages} - gone) | come))
 
 
 def test_a_fold_that_would_need_an_unknown_event_refuses_and_names_it() -> None:
