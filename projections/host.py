@@ -311,19 +311,19 @@ def _find(values: list[_Keyed], value: _Keyed) -> tuple[int, bool]:
 def _upgraded(packages: tuple[str, ...], added: Sequence[str], removed: Sequence[str]) -> tuple[str, ...]:
     """Sorted packages with those added, and without those removed.
 
-    One mostly takes the place of another version of it, right before or after: then nothing else need be moved.
+    A new version mostly comes right after the old one, and takes its place: then nothing else need be moved.
     """
-    gone, left, upgraded = frozenset(removed), set(removed), list(packages)
+    gone, upgraded = set(removed), list(packages)
     for package in added:
         place = bisect_left(upgraded, package)
-        if package in gone or upgraded[place : place + 1] == [package]:
+        if upgraded[place : place + 1] == [package]:
             continue
-        if place and (before := upgraded[place - 1]) in left:
-            left.remove(before)
+        if place and (before := upgraded[place - 1]) in gone:
+            gone.remove(before)
             upgraded[place - 1] = package
         else:
             upgraded.insert(place, package)
-    for package in left:
+    for package in gone:
         place = bisect_left(upgraded, package)
         if upgraded[place : place + 1] == [package]:
             del upgraded[place]
