@@ -6,10 +6,8 @@ and any other outcome drops it.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -32,7 +30,7 @@ from journal.events import (
     UnknownEvent,
 )
 from journal.values import Package, Request, Summary
-from projections import origin
+from projections import origin, sets
 from projections.errors import EventNotUnderstood, EventOutOfPlace
 
 
@@ -184,12 +182,12 @@ def evolve(state: HostState, change: object) -> HostState:
 
 
 def _requests_changed(state: HostState, change: RequestsChanged) -> HostState:
-    requested = _with(state.requested, change.added + change.reinstated)
-    absorbed = _with(state.absorbed, change.absorbed)
+    requested = sets.union(state.requested, change.added + change.reinstated)
+    absorbed = sets.union(state.absorbed, change.absorbed)
     return replace(
         state,
-        requested=_without(requested, change.removed + change.absorbed),
-        absorbed=_without(absorbed, change.removed + change.reinstated),
+        requested=sets.difference(requested, change.removed + change.absorbed),
+        absorbed=sets.difference(absorbed, change.removed + change.reinstated),
     )
 
 
@@ -200,7 +198,7 @@ def _base_changed(state: HostState, change: BaseChanged) -> HostState:
         base_commit=change.commit,
         version=change.version,
         pinned_base=change.pinned_base,
-        base_packages=_upgraded(state.base_packages, change.packages_added, change.packages_removed),
+        base_packages=sets.upgraded(state.base_packages, change.packages_added, change.packages_removed),
     )
 
 
@@ -208,7 +206,7 @@ def _layer_committed(state: HostState, change: LayerCommitted) -> HostState:
     added, gone = change.added, change.removed
     if changes := change.upgraded + change.downgraded:
         added, gone = (*added, *(each.new for each in changes)), (*gone, *(each.old for each in changes))
-    packages = _with(_without(state.packages, gone), added)
+    packages = sets.union(sets.difference(state.packages, gone), added)
     return replace(
         state,
         packages=packages,
@@ -264,70 +262,6 @@ def committed(transaction: OpenTransaction, outcome: TransactionCommitted) -> Ho
     if outcome.deployment is None or outcome.deployment == state.deployment:
         return state  # no new deployment, or one that was observed with the uuid that its origin has
     return replace(state, deployment=outcome.deployment, deployed_by=transaction.uuid)
-
-
-_Keyed = TypeVar("_Keyed", Request, Package)
-_KEYS: dict[type, Callable[[Any], str]] = {Request: attrgetter("spec"), Package: attrgetter("nevra")}
-
-
-def _with(values: tuple[_Keyed, ...], more: Sequence[_Keyed]) -> tuple[_Keyed, ...]:
-    """Sorted values and some more, each once. One by one: they are few, and comparing all is dear."""
-    if not more:
-        return values
-    merged = list(values)
-    for value in more:
-        place, there = _find(merged, value)
-        if not there:
-            merged.insert(place, value)
-    return tuple(merged)
-
-
-def _without(values: tuple[_Keyed, ...], gone: Sequence[_Keyed]) -> tuple[_Keyed, ...]:
-    """Sorted values without some of them."""
-    if not gone:
-        return values
-    kept = list(values)
-    for value in gone:
-        place, there = _find(kept, value)
-        if there:
-            del kept[place]
-    return tuple(kept)
-
-
-def _find(values: list[_Keyed], value: _Keyed) -> tuple[int, bool]:
-    """Where a value is among sorted ones, or would be: by its first field, the others decide among equals."""
-    key = _KEYS[type(value)]
-    wanted = key(value)
-    place = bisect_left(values, wanted, key=key)
-    while place < len(values) and key(values[place]) == wanted:
-        if values[place] == value:
-            return place, True
-        if value < values[place]:
-            break
-        place += 1
-    return place, False
-
-
-def _upgraded(packages: tuple[str, ...], added: Sequence[str], removed: Sequence[str]) -> tuple[str, ...]:
-    """Sorted packages with those added, and without those removed.
-
-    A new version mostly comes right after the old one, and takes its place: then nothing else need be moved.
-    """
-    gone, upgraded = set(removed), list(packages)
-    for package in added:
-        place = bisect_left(upgraded, package)
-        if upgraded[place : place + 1] == [package]:
-            continue
-        if place and (before := upgraded[place - 1]) in gone:
-            gone.remove(before)
-            upgraded[place - 1] = package
-        else:
-            upgraded.insert(place, package)
-    for package in gone:
-        place = bisect_left(upgraded, package)
-        if upgraded[place : place + 1] == [package]:
-            del upgraded[place]
-    return tuple(upgraded)
 
 
 def _not_understood(event: Event) -> EventNotUnderstood:

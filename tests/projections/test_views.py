@@ -115,6 +115,13 @@ def test_packages_and_requests_are_the_changes_that_took_effect(events: list[Eve
             *(("upgraded", each.new.nevra, each.old.nevra) for each in event.payload.upgraded),
         )
     }
+    expected |= {
+        (event.position, change, nevra, None)
+        for event in effective
+        if isinstance(event.payload, BaseChanged)
+        for change, nevras in (("added", event.payload.packages_added), ("removed", event.payload.packages_removed))
+        for nevra in nevras
+    }
     requests = {
         (event.position, change, each.spec, each.sha256)
         for event in effective
