@@ -12,6 +12,8 @@ from urllib.parse import quote
 from journal.errors import EventRefused, JournalCorrupt, JournalForeign, JournalNotReadable, JournalNotWritable
 
 BUSY_TIMEOUT_MS = 30_000
+MIGRATIONS = "layer.journal"
+"""Name of the set of migrations, of which there may be several in one file."""
 ROOM = 1 << 20
 """Bytes: several times what the events of one transaction take, their indexes and SQLite's own journal included."""
 
@@ -40,6 +42,17 @@ def objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]
         " AND NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4', '_sqlite_migrations'))"
     )
     return {(str(kind), str(name)): sql for kind, name, sql in rows}
+
+
+def applied(connection: sqlite3.Connection) -> set[str]:
+    """The migrations that were applied to a journal, by sqlite-utils' list of them; none, where it can't be read."""
+    query = "SELECT CAST(name AS BLOB), CAST(applied_at AS BLOB) FROM _sqlite_migrations WHERE migration_set = ?"
+    try:
+        return {(name or b"").decode(errors="replace") for name, _ in connection.execute(query, (MIGRATIONS,))}
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        return set()  # no such table, or column
 
 
 def require_room(path: Path) -> None:

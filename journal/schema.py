@@ -10,12 +10,13 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from journal.errors import JournalCorrupt
 from journal.events import OUTCOMES
-from journal.file import objects
+from journal.file import MIGRATIONS, applied, objects
 from journal.store import APPLICATION_ID, SCHEMA_VERSION
 from journal.views import SEARCH, SEARCH_FILL, VIEWS
 
-migrations = Migrations("layer.journal")
+migrations = Migrations(MIGRATIONS)
 
 _OUTCOME_TYPES = ", ".join(f"'{outcome.TYPE}'" for outcome in OUTCOMES)
 
@@ -146,10 +147,26 @@ _FIRST_LATER = {1: "m005_checkpoints", 2: "m006_views", 3: "m007_search_apart"}
 
 
 def migrate(connection: sqlite3.Connection, version: int = SCHEMA_VERSION) -> None:
-    """Bring the database behind this connection up to a version of the schema, by default the present one."""
+    """Bring the database behind this connection up to a version of the schema, by default the present one.
+
+    Raises:
+        JournalCorrupt: migrations that its version has are not in its list of them, and would be applied once more.
+    """
+    (present,) = connection.execute("PRAGMA user_version").fetchone()
+    if present and (lacking := names(present) - applied(connection)):
+        raise JournalCorrupt(
+            f"its list of applied migrations lacks {', '.join(sorted(lacking))}, which schema version {present} has",
+            hint="Restore it from a copy; see docs/journal.md.",
+        )
     migrations.apply(Database(connection, execute_plugins=False), stop_before=_FIRST_LATER.get(version))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {version}")
+
+
+def names(version: int) -> set[str]:
+    """The migrations that a journal of this version has."""
+    every = [each.name for each in migrations.pending(Database(memory=True))]
+    return set(every[: every.index(_FIRST_LATER[version])] if version in _FIRST_LATER else every)
 
 
 def expected(version: int) -> dict[tuple[str, str], str | None]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from journal.errors import JournalCorrupt
-from journal.file import objects, told_as_errors
+from journal.file import applied, objects, told_as_errors
 
 SINCE_CHECKPOINTS = 2
 """The first version of the schema that has checkpoints."""
@@ -84,6 +84,11 @@ class Stored:
         """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
         with told_as_errors(self.path):
             return objects(self._connection)
+
+    def migrations(self) -> set[str]:
+        """Names of the migrations that were applied."""
+        with told_as_errors(self.path):
+            return applied(self._connection)
 
     def indexed(self, index: str) -> int:
         """How many rows an index of the events leads to."""

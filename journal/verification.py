@@ -50,7 +50,7 @@ _places = msgspec.json.Decoder(_Place)
 
 def check_schema(journal: Reader) -> Iterator[Finding]:
     """Tables, generated columns, indexes, triggers and views against those of the schema's version."""
-    from journal.schema import expected
+    from journal.schema import expected, names
 
     version = journal.schema_version
     if version < 1:
@@ -64,6 +64,10 @@ def check_schema(journal: Reader) -> Iterator[Finding]:
             yield Finding("schema", f"The {kind} {name} is none of layer's")
         elif ours[kind, name] != found[kind, name]:
             yield Finding("schema", f"The {kind} {name} is not as layer made it")
+    has, applied = names(version), journal.migrations()
+    for what, which in (("lacks", has - applied), ("has too many:", applied - has)):
+        if which:
+            yield Finding("schema", f"The list of applied migrations {what} {', '.join(sorted(which))}")
 
 
 def check_index(journal: Reader, name: str, events: int) -> Iterator[Finding]:

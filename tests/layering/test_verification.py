@@ -431,6 +431,26 @@ def test_generated_columns_that_were_replaced_are_found(path: Path) -> None:
     assert found(path) == [("schema", None, None)]
 
 
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("DELETE FROM _sqlite_migrations", "lacks m001_events, m002_nodes, m003_append_only, m004_snapshots"),
+        ("DELETE FROM _sqlite_migrations WHERE name = 'm003_append_only'", "lacks m003_append_only"),
+        ("UPDATE _sqlite_migrations SET migration_set = 'x' WHERE id = 2", "lacks m002_nodes"),
+        ("UPDATE _sqlite_migrations SET name = 'm9' WHERE id = 2", "has too many: m9"),
+        ("UPDATE _sqlite_migrations SET name = CAST(x'ff' AS TEXT) WHERE id = 2", "has too many: \ufffd"),
+        ("ALTER TABLE _sqlite_migrations RENAME COLUMN name TO x", "lacks m001_events"),
+        ("DROP TABLE _sqlite_migrations", "lacks m001_events"),
+    ],
+)
+def test_a_changed_list_of_migrations_is_found(path: Path, statement: str, message: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(statement)
+    connection.close()
+    assert {kind for kind, _, _ in found(path)} == {"schema"}
+    assert any(f"The list of applied migrations {message}" in each.message for each in verify(path).findings)
+
+
 def test_a_trigger_under_a_name_of_sqlites_own_is_found(path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("CREATE TRIGGER more BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END")
