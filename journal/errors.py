@@ -66,6 +66,12 @@ class JournalAltered(JournalError):
     id = "journal-altered"
 
 
+class SearchDamaged(JournalError):
+    """The full-text search can't be read. It is a cache: `Journal.update_search` makes it anew."""
+
+    id = "search-damaged"
+
+
 class JournalForeign(JournalError):
     """A SQLite file, but not a journal of layer's."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,15 +152,23 @@ class Journal(Reader):
             if self.position == checkpoint.size:
                 self._renew_head(str(checkpoint))
 
-    def update_search(self) -> None:
+    def update_search(self) -> bool:
         """Take into the search what has ended since this was last done, and so what a crash kept out of it.
 
-        It is no part of `append`: an index that auditors search in must neither delay nor stop what is recorded.
+        It is no part of `append`: an index that auditors search in must neither delay nor stop what is recorded. One
+        that is too damaged to take anything in is made anew. Returns whether that was done.
         """
         from journal import search
 
-        with told_as_errors(self.path), self._immediate():
-            search.take_in(self._connection)
+        with told_as_errors(self.path):
+            try:
+                self._take_in(search.ended)
+            except sqlite3.DatabaseError as error:
+                if not search.is_damage(error):
+                    raise
+                self._take_in(search.made_anew)
+                return True
+        return False
 
     def save_snapshot(self, projection: str, position: int, state: str) -> None:
         """Keep a projection's state at a position, instead of any earlier one within the same thousand positions."""
@@ -176,6 +184,17 @@ class Journal(Reader):
             )
 
     # Within
+
+    def _take_in(self, ended: Callable[[sqlite3.Connection], list[int]]) -> None:
+        """Take into the search these transactions, some at a time, so that no append waits for the others too."""
+        from journal import search
+
+        with self._immediate():
+            numbers = ended(self._connection)
+            search.take_in(self._connection, numbers[: search.AT_ONCE])
+        for first in range(search.AT_ONCE, len(numbers), search.AT_ONCE):
+            with self._immediate():
+                search.take_in(self._connection, numbers[first : first + search.AT_ONCE])
 
     def _sign_head(self, size: int) -> None:
         """Sign the head where there is a key for it. Heads are kept so closely that two differ by 1/64 of the history.

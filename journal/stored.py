@@ -100,8 +100,8 @@ class Stored:
             said = [str(line) for (line,) in self._connection.execute("PRAGMA integrity_check")]
         return [] if said == ["ok"] else said
 
-    def wrongly_searched(self, events: int) -> list[tuple[int, int | None]]:
-        """Position and transaction of those of the first events of which the search does not say what they say."""
+    def wrongly_searched(self, events: int) -> list[tuple[int, int, int | None]]:
+        """Those of the first events of which the search does not say what they say, as `search.wrongly_searched`."""
         from journal import search
 
         with told_as_errors(self.path):

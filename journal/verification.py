@@ -14,7 +14,7 @@ import msgspec
 
 from journal import merkle
 from journal.checkpoints import check_extended, check_signed, parse_checkpoint
-from journal.errors import AnotherHistory, AnotherLog, HistoryTruncated, LayerError
+from journal.errors import AnotherHistory, AnotherLog, HistoryTruncated, LayerError, SearchDamaged
 from journal.notes import VerifierKey
 from journal.reader import Reader
 from journal.stored import POSITIONS
@@ -81,16 +81,21 @@ def check_integrity(journal: Reader, events: int) -> Iterator[Finding]:
     for line in journal.integrity():
         yield Finding("index", f"SQLite says: {line}")
     if ("table", "search") in journal.objects():
-        for position, transaction in journal.wrongly_searched(events):
-            message = f"What the search has of event {position} is not what its record says"
-            yield Finding("search", message, position, transaction)
+        try:
+            for first, last, transaction in journal.wrongly_searched(events):
+                what = "its record says" if first == last else "their records say"
+                message = f"What the search has of {_events(first, last).lower()} is not what {what}"
+                yield Finding("search", message, first, transaction)
+        except SearchDamaged as error:
+            yield Finding("search", error.message)
 
 
 def lacks_tables(journal: Reader) -> bool:
-    """Whether a table is gone that the other checks ask."""
+    """Whether a table is gone that the other checks ask: any but those of the search."""
     from journal.schema import expected
 
-    tables = {key for key in expected(max(journal.schema_version, 1)) if key[0] == "table"}
+    every = expected(max(journal.schema_version, 1))
+    tables = {(kind, name) for kind, name in every if kind == "table" and not name.startswith("search")}
     return not tables <= journal.objects().keys()
 
 

@@ -24,7 +24,8 @@ _SYNC = "`layer sync` records it."
 _DAMAGED = 'See "A damaged journal" in docs/journal.md.'
 _CACHES = {
     "snapshot": "Snapshots are caches: `sqlite3 journal.db 'DELETE FROM snapshots'` loses nothing.",
-    "search": "The search is a cache: `sqlite3 journal.db 'DELETE FROM search'` and `layer sync` fill it anew.",
+    "search": "The search is a cache: `sqlite3 journal.db 'DROP TABLE search'`, where SQLite still can, and"
+    " `layer sync` make it anew.",
 }
 """What to do about findings of these kinds."""
 

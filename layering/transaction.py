@@ -62,7 +62,8 @@ class Recorder:
     def update_search(self) -> None:
         """Take into the search what has ended, and what a crash or a lock kept out of it before."""
         try:
-            self.journal.update_search()
+            if self.journal.update_search():
+                log.warning("search made anew: it was damaged")
         except LayerError as error:  # what happened is recorded: `audit verify` names what the search lacks
             log.warning("search not updated", error=error.message)
 

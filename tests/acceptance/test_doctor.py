@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import msgspec
@@ -147,6 +147,20 @@ def test_a_search_that_was_edited_is_named_and_filled_anew_as_the_remedy_says(li
         (statement,) = re.findall(r"sqlite3 journal.db '(.*?)'", found["remedy"])
         connection.execute(statement)
     lived.ok("sync")
+    problems(lived)
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM search_data WHERE id = 10", "DELETE FROM search_data WHERE id > 10"]
+)
+def test_a_search_that_cannot_be_read_is_made_anew_by_the_remedy(lived: Host, statement: str) -> None:
+    with closing(sqlite3.connect(lived.journal, isolation_level=None)) as connection:
+        connection.execute(statement)
+    (found,) = problems(lived, "search")
+    (statement,) = re.findall(r"sqlite3 journal.db '(.*?)'", found["remedy"])
+    with closing(sqlite3.connect(lived.journal)) as connection, suppress(sqlite3.DatabaseError):
+        connection.execute(statement)
+    assert "search made anew" in lived.run("sync").stderr
     problems(lived)
 
 

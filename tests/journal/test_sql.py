@@ -7,13 +7,14 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from journal.errors import LayerError
+from journal import search
+from journal.errors import JournalCorrupt, LayerError
 from journal.events import TransactionRefused, TransactionStarted, TransactionUnchanged
 from journal.schema import migrate
 from journal.store import SCHEMA_VERSION, Journal
@@ -99,17 +100,113 @@ def test_what_a_crash_kept_out_of_the_search_is_taken_in_later(path: Path, draft
     assert _searched(path, "missed") == [4, 5, 6]
 
 
-def test_a_broken_search_stops_no_append(path: Path, draft: DraftMaker) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE search_data SET block = x'00'",
+        "DELETE FROM search_data",
+        "DELETE FROM search_data WHERE id = 1",
+        "DELETE FROM search_data WHERE id = 10",
+        "DELETE FROM search_config",
+        "UPDATE search_config SET v = 99",
+        "DROP TABLE search_data",
+        "DROP TABLE search_idx",
+        "DROP TABLE search_content",
+        "DROP TABLE search_config",
+        "DROP TABLE search",
+    ],
+)
+def test_a_broken_search_stops_no_append_and_is_made_anew(path: Path, draft: DraftMaker, statement: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE search_data SET block = x'00'")
+        connection.execute(statement)
         connection.commit()
     uuid = draft.uuid()
     with closing(Journal.open_for_append(path)) as journal:
         journal.append([draft(uuid, TransactionStarted("upgrade"))])
         journal.append([draft(uuid, TransactionUnchanged("No change."))])
+        assert journal.update_search()
+        assert journal.position == 11
+        assert not journal.update_search()
+    assert _searched(path, "nosuch OR change") == [3, 4]
+    with closing(Journal.open(path)) as journal:
+        assert list(check_schema(journal)) == []
+        assert journal.wrongly_searched(journal.position) == []
+        assert journal.integrity() == []
+
+
+def test_a_search_whose_pages_were_forgotten_leaves_none_behind_when_it_is_made_anew(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'search'")
+        connection.commit()
+    with closing(Journal.open_for_append(path)) as journal:
+        assert journal.update_search()
+        assert list(check_schema(journal)) == []
+        assert journal.integrity() == []
+    assert _searched(path, "nosuch") == [3]
+
+
+def test_a_search_that_cannot_be_made_anew_is_left_as_it_was_and_stops_no_append(path: Path, draft: DraftMaker) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP VIEW search_text")
+        connection.commit()
+    uuid = draft.uuid()
+    with closing(Journal.open_for_append(path)) as journal:
+        journal.append([draft(uuid, TransactionStarted("upgrade")), draft(uuid, TransactionUnchanged("No change."))])
         with pytest.raises(LayerError):
             journal.update_search()
         assert journal.position == 11
+    assert _searched(path, "nosuch") == [3]
+
+
+def test_a_search_is_not_made_anew_for_a_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("journal.file.BUSY_TIMEOUT_MS", 10)
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        closing(Journal.open_for_append(path)) as journal,
+    ):
+        other.execute("DELETE FROM search WHERE transaction_number = 1")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LayerError, match="locked"):
+            journal.update_search()
+        other.execute("ROLLBACK")
+        assert not journal.update_search()
+    assert 1 not in _searched(path, "layer")
+
+
+def test_a_long_search_is_made_anew_in_pieces_between_which_others_append(
+    path: Path, draft: DraftMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And if it is cut off between two, the next one goes on."""
+    monkeypatch.setattr("journal.search.AT_ONCE", 2)
+    with closing(Journal.open_for_append(path)) as journal:
+        uuids = [draft.uuid() for _ in range(9)]
+        for uuid in uuids:  # those that end in another order than that in which they began
+            journal.append([draft(uuid, TransactionStarted("upgrade", message="long"))])
+        for uuid in reversed(uuids):
+            journal.append([draft(uuid, TransactionUnchanged("No change."))])
+        journal.update_search()
+    said = _searched(path, "layer OR long OR change OR nosuch")
+    take_in, pieces = search.take_in, []
+
+    def other(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+        pieces.append(numbers)
+        if len(pieces) == 4:
+            raise KeyboardInterrupt
+        take_in(connection, numbers)
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE search")
+        connection.commit()
+    with monkeypatch.context() as patch, closing(Journal.open_for_append(path)) as journal:
+        patch.setattr(search, "take_in", other)
+        with pytest.raises(KeyboardInterrupt):
+            journal.update_search()
+    assert 0 < len(_searched(path, "layer OR long OR change OR nosuch")) < len(said)
+    with closing(Journal.open_for_append(path)) as journal:
+        assert not journal.update_search()
+        assert journal.wrongly_searched(journal.position) == []
+    assert _searched(path, "layer OR long OR change OR nosuch") == said
 
 
 def test_the_sqlite_shell_reads_the_views(path: Path) -> None:
@@ -155,6 +252,40 @@ def test_a_journal_of_the_third_schema_is_brought_to_the_present_one(tmp_path: P
         assert list(check_schema(journal)) == []
         assert journal.wrongly_searched(journal.position) == []
     assert _searched(path, "nosuch") == [3]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM _sqlite_migrations",
+        "DELETE FROM _sqlite_migrations WHERE name = 'm003_append_only'",
+        "DROP TABLE _sqlite_migrations",
+        "ALTER TABLE _sqlite_migrations RENAME COLUMN applied_at TO x",
+    ],
+)
+def test_no_migration_is_applied_twice_where_their_list_was_altered(
+    tmp_path: Path, version: int, statement: str
+) -> None:
+    path = tmp_path / "journal.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, version)
+        connection.execute(statement)
+    before = path.read_bytes()
+    with pytest.raises(JournalCorrupt, match=f"lacks .*m003_append_only.*, which schema version {version} has"):
+        Journal.open_for_append(path)
+    assert path.read_bytes() == before
+
+
+def test_a_journal_of_the_present_schema_is_appended_to_whatever_its_list_of_migrations_says(
+    path: Path, draft: DraftMaker
+) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM _sqlite_migrations")
+        connection.commit()
+    with closing(Journal.open_for_append(path)) as journal:
+        journal.append([draft(draft.uuid(), TransactionStarted("upgrade"))])
+        assert journal.position == 10
 
 
 def _first_schema(path: Path, records: list[str], source: Path) -> None:

@@ -542,10 +542,82 @@ def test_a_transaction_that_the_search_lost_is_named_unless_it_was_the_last_to_e
 
     last = EVENTS - 2
     assert lost(last) == []  # as a crash may leave it
-    assert lost(last - 3) == [("search", last - 3, TRANSACTIONS - 1), ("search", last - 2, TRANSACTIONS - 1)]
+    assert lost(last - 3) == [("search", last - 3, TRANSACTIONS - 1)]
+    assert [each.message for each in verify(path).findings] == [
+        f"What the search has of events {last - 3} to {last - 2} is not what their records say"
+    ]
     with closing(Journal.open_for_append(path)) as journal:
         journal.update_search()
     assert found(path) == []
+
+
+def searches(path: Path, *statements: str) -> list[str]:
+    """Do this to the search; what is told of it then."""
+    with tampering(path) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    findings = verify(path).findings
+    assert {each.kind for each in findings} <= {"search"}
+    return [each.message for each in findings]
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM search", "DELETE FROM search_content"])
+def test_a_search_that_was_emptied_is_one_finding(path: Path, statement: str) -> None:
+    last = EVENTS - 4  # of the transactions but the last, which a crash may have kept out, what is searched
+    message = f"What the search has of events 1 to {last} is not what their records say"
+    assert searches(path, statement) == [message]
+    assert found(path) == [("search", 1, 1)]
+
+
+def test_what_the_search_has_rightly_parts_what_it_lost(path: Path) -> None:
+    assert searches(path, "DELETE FROM search WHERE transaction_number IN (2, 3, 5)") == [
+        "What the search has of events 4 to 8 is not what their records say",
+        "What the search has of events 13 to 14 is not what their records say",
+    ]
+    assert found(path) == [("search", 4, 2), ("search", 13, 5)]
+
+
+def test_what_the_search_has_of_events_that_are_not_there_is_named(path: Path) -> None:
+    insert = "INSERT INTO search (rowid, transaction_number) VALUES"
+    assert searches(path, f"{insert} (-3, x'00ff')", f"{insert} (9223372036854775807, 'x')") == [
+        "What the search has of event -3 is not what its record says",
+        "What the search has of event 9223372036854775807 is not what its record says",
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM search_config",
+        "DELETE FROM search_data",
+        "DELETE FROM search_data WHERE id = 1",
+        "DELETE FROM search_data WHERE id = 10",
+        "DELETE FROM search_data WHERE id > 10",
+    ],
+)
+def test_a_search_that_cannot_be_read_is_one_finding(path: Path, statement: str) -> None:
+    (message,) = searches(path, statement)
+    assert "search is damaged" in message
+
+
+def test_a_search_that_finds_no_word_by_its_index_is_found(path: Path) -> None:
+    def number_found() -> int:
+        with closing(sqlite3.connect(path)) as connection:
+            return len(connection.execute("SELECT 1 FROM search WHERE search MATCH 'strace'").fetchall())
+
+    small_pages = "INSERT INTO search (search, rank) VALUES ('pgsz', 64)"  # so that there is something to look up
+    assert searches(path, small_pages, "INSERT INTO search (search) VALUES ('rebuild')") == []
+    assert number_found() > 0
+    assert searches(path, "DELETE FROM search_idx") == ["The index of the search is damaged"]
+    assert number_found() == 0
+
+
+@pytest.mark.parametrize("part", ["data", "idx", "content", "config"])
+def test_where_a_table_of_the_search_is_gone_the_events_are_checked_all_the_same(path: Path, part: str) -> None:
+    with tampering(path) as connection:
+        connection.execute(f"DROP TABLE search_{part}")
+        edit(connection, 5)
+    assert found(path) == [("schema", None, None), ("altered", 5, 2)]
 
 
 def test_what_is_appended_while_it_is_checked_is_no_finding(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
