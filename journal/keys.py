@@ -77,6 +77,8 @@ def kept_checkpoint(journal: Path) -> str | None:
 
 
 def _read(path: Path) -> str | None:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise KeyUnusable(f"{path} can't be read: it is not a file")
     try:
         return path.read_text(encoding="utf-8", errors="replace")  # what is no text is no key and no checkpoint either
     except FileNotFoundError:

@@ -8,11 +8,12 @@ from functools import partial
 from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from journal import keys, verification
-from journal.errors import JournalAltered, LayerError
+from journal.errors import JournalAltered, KeyUnusable, LayerError
 from journal.notes import VerifierKey
 from journal.store import Journal
 from journal.verification import BLOCK, BLOCK_LEVEL, Finding, OutOfOrder
@@ -28,6 +29,7 @@ _DEEP_AT_MOST = 50_000
 """Events of a journal that is checked deeply in any case: it takes about a second."""
 
 Check = Callable[[], list[Finding]]
+T = TypeVar("T")
 
 _TOP = 64
 """No tree is higher."""
@@ -50,7 +52,8 @@ def verify(
 ) -> Report:
     """Check all of a journal.
 
-    key: of the log, where not the one beside the journal is to be trusted. kept: checkpoints kept elsewhere, where each
+    key: of the log, where not the one beside the journal is to be trusted; with one that is damaged no signature is
+    checked, and that is a finding. kept: checkpoints kept elsewhere, where each
     is from and its text; the one beside the journal is looked at in any case. deep: have SQLite check all
     pages and indexes and the search, as is done with a short journal in any case.
 
@@ -61,8 +64,10 @@ def verify(
     findings = list(verification.check_schema(journal))
     if verification.lacks_tables(journal):
         return Report(str(path), 0, 0, "", 0, 0, tuple(findings))  # nothing else can be asked of it
-    key = key or keys.load_verifier(path)
-    beside = keys.kept_checkpoint(path)
+    unusable: list[Finding] = []
+    key = key or _beside(path, keys.load_verifier, unusable)
+    without_key = bool(unusable)
+    beside = _beside(path, keys.kept_checkpoint, unusable)
     with journal.at_rest():
         events, rows, nodes = journal.last_position, journal.rows, journal.last_nodes()
         signed, head = journal.signed_size, journal.head()
@@ -79,7 +84,9 @@ def verify(
 
     findings += _told(_check_events(journal, events, nodes, checkpoints, in_place=rows == events))
     findings += of_no_events
-    findings += _told(_check_head(journal, events, head, signed, key))
+    findings += unusable
+    if not without_key:  # that is told already
+        findings += _told(_check_head(journal, events, head, signed, key))
     # Where events were altered, the search has what they were: that would be said twice.
     if deep or (events <= _DEEP_AT_MOST and not findings):
         findings += _told(verification.check_integrity(journal, events))
@@ -92,6 +99,15 @@ def verify(
         snapshots=len(journal.snapshots(SNAPSHOT)),
         findings=tuple(findings),
     )
+
+
+def _beside(path: Path, load: Callable[[Path], T], findings: list[Finding]) -> T | None:
+    """What lies beside the journal at this path; that it can't be used is one more finding."""
+    try:
+        return load(path)
+    except KeyUnusable as error:
+        findings.append(Finding(error.id, error.message))
+        return None
 
 
 def _check_events(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -380,6 +381,29 @@ def test_a_key_that_was_taken_away_is_found_and_can_be_given(path: Path) -> None
     path.with_name("signing.vkey").unlink()
     assert found(path) == [("no-key", None, None)]
     assert found(path, key=key) == []
+
+
+@pytest.mark.parametrize("damage", ["rubbish", "directory", "pipe"])
+@pytest.mark.parametrize(("name", "hidden"), [("signing.vkey", {"unsigned"}), ("checkpoint", set())])
+def test_a_key_or_checkpoint_beside_the_journal_that_is_none_is_found_and_all_else_is_checked(
+    path: Path, damage: str, name: str, hidden: set[str]
+) -> None:
+    key = heads.verifier_of(Journal.open(path))
+    beside = path.with_name(name)
+    beside.unlink(missing_ok=True)
+    if damage == "rubbish":
+        beside.write_bytes(b"\xff\x00\xfe")
+    elif damage == "directory":
+        beside.mkdir()
+    else:
+        os.mkfifo(beside)
+    kind = "note-malformed" if (name, damage) == ("checkpoint", "rubbish") else "key-unusable"
+    assert found(path) == [(kind, None, None)]
+    assert found(path, key=key) == ([] if name == "signing.vkey" else [(kind, None, None)])
+    with tampering(path) as connection:
+        edit(connection, 5)
+        connection.execute("DELETE FROM head")
+    assert {each for each, _, _ in found(path)} == {kind, "altered", "unsigned"} - hidden
 
 
 def test_a_rewritten_history_signed_by_another_key_is_found_by_the_key_kept_elsewhere(path: Path) -> None:
