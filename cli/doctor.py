@@ -6,6 +6,7 @@ import click
 
 from cli import changing, rendering
 from cli.main import DIFFERENCE
+from journal.printable import printable
 
 
 @click.command("doctor", short_help="Compare the journal with the host.")
@@ -27,6 +28,6 @@ def command(ctx: click.Context, as_json: bool) -> int:
     elif not problems:
         click.echo("The journal and the host agree.")
     for each in problems if not as_json else ():
-        click.echo(f"{click.style(each.kind, fg='red')}: {each.message}")
+        click.echo(f"{click.style(each.kind, fg='red')}: {printable(each.message, keep=chr(10))}")
         click.echo(f"  {each.remedy}")
     return DIFFERENCE if problems else 0

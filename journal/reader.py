@@ -48,7 +48,8 @@ class Reader(Stored):
         with told_as_errors(self.path):
             (number,) = self._connection.execute(
                 "SELECT max(transaction_number) FROM"
-                " (SELECT transaction_number FROM events WHERE position <= ? ORDER BY position DESC LIMIT 64)",
+                " (SELECT transaction_number FROM events WHERE position <= ? ORDER BY position DESC LIMIT 64)"
+                " WHERE transaction_number < ''",  # numbers come before texts
                 (position,),
             ).fetchone()
         return int(number or 0)

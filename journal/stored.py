@@ -53,16 +53,18 @@ class Stored:
     def last_nodes(self) -> dict[int, int]:
         """Each level of the stored tree to the index of its last node."""
         with told_as_errors(self.path):
-            return dict(
-                self._connection.execute(
-                    "WITH RECURSIVE levels (level) AS (SELECT min(level) FROM nodes UNION ALL"
-                    " SELECT (SELECT min(level) FROM nodes WHERE level > levels.level) FROM levels"
-                    " WHERE level IS NOT NULL)"
-                    " SELECT CAST(level AS INTEGER),"
-                    " (SELECT coalesce(CAST(max(idx) AS INTEGER), 0) FROM nodes WHERE level = levels.level) FROM levels"
-                    " WHERE level IS NOT NULL"
-                )
-            )
+            return self._nodes("max")
+
+    def first_nodes(self) -> dict[int, int]:
+        """Each level of the stored tree to the index of its first node."""
+        with told_as_errors(self.path):
+            return self._nodes("min")
+
+    def misshapen_nodes(self) -> list[tuple[int, int]]:
+        """Level and index of the nodes whose hash is not 32 bytes, of those that a tree may have."""
+        query = "SELECT level, idx FROM nodes WHERE length(hash) <> 32 AND level BETWEEN 0 AND 64 AND idx >= 0"
+        with told_as_errors(self.path):
+            return self._connection.execute(query).fetchall()
 
     @property
     def signed_size(self) -> int:
@@ -76,9 +78,20 @@ class Stored:
 
     @property
     def last_position(self) -> int:
-        """As `position`, also where the index leaves the last event out, and no more than can be."""
-        last = self._number("SELECT position FROM events WHERE rowid = (SELECT max(rowid) FROM events)")
-        return min(max(last, self.position), POSITIONS)
+        """As `position`, also where the index leaves the last event out or one has none, and no more than can be."""
+        numbers = "SELECT max(position) FROM events WHERE position < ''"  # which come before texts
+        last = self._number(f"{numbers} AND rowid = (SELECT max(rowid) FROM events)")
+        return max(0, min(max(last, self._number(numbers)), POSITIONS))
+
+    @property
+    def last_transaction(self) -> int:
+        """Number of the last transaction, of those that have one."""
+        return self._number("SELECT max(transaction_number) FROM events WHERE transaction_number < ''")
+
+    @property
+    def rows_ahead(self) -> bool:
+        """Whether a row stands before the place of the first event."""
+        return bool(self._number("SELECT EXISTS (SELECT 1 FROM events WHERE rowid < 1)"))
 
     def objects(self) -> dict[tuple[str, str], str | None]:
         """(type, name) of each table, index, trigger and view to its SQL, but for SQLite's and sqlite-utils' own."""
@@ -155,6 +168,15 @@ class Stored:
     def _column(self, query: str, *values: int) -> list[bytes]:
         with told_as_errors(self.path):
             return [value or b"" for (value,) in self._connection.execute(query, values)]
+
+    def _nodes(self, which: str) -> dict[int, int]:
+        rows = self._connection.execute(
+            "WITH RECURSIVE levels (level) AS (SELECT min(level) FROM nodes UNION ALL"
+            " SELECT (SELECT min(level) FROM nodes WHERE level > levels.level) FROM levels WHERE level IS NOT NULL)"
+            f" SELECT CAST(level AS INTEGER), (SELECT coalesce(CAST({which}(idx) AS INTEGER), 0) FROM nodes"
+            " WHERE level = levels.level) FROM levels WHERE level IS NOT NULL"
+        )
+        return dict(rows.fetchall())
 
     def _number(self, query: str) -> int:
         with told_as_errors(self.path):

@@ -186,17 +186,27 @@ def check_order(journal: Reader, nodes: Mapping[int, int]) -> list[Finding]:
     return findings or ([displaced] if displaced else [])
 
 
-def check_surplus(events: int, nodes: Mapping[int, int]) -> Iterator[Finding]:
+def check_surplus(journal: Reader, events: int, nodes: Mapping[int, int]) -> Iterator[Finding]:
     """Hashes of events that are not there: the end of the journal was cut off, or nothing more can be appended.
 
     nodes: each level of the stored tree to the index of its last node.
     """
+    for level, first in sorted(journal.first_nodes().items()):
+        if first < 0:
+            yield Finding("tree", f"Node ({level}, {first}) of the tree is over events that are not there")
     leaves = nodes.get(0, -1) + 1
     if leaves > events:
         yield _missing(events + 1, leaves)
     for level, last in sorted(nodes.items()):
         if level and (level < 0 or last >= max(events, leaves) >> level):
             yield Finding("tree", f"Node ({level}, {last}) of the tree is over events that are not there", events + 1)
+
+
+def check_shapes(journal: Reader) -> Iterator[Finding]:
+    """Hashes that are none, though with those beside them they make the bytes that they should."""
+    for level, index in journal.misshapen_nodes():
+        covered = _events((index << level) + 1, (index + 1) << level)
+        yield Finding("tree", f"The hash over {covered.lower()} is not 32 bytes long", (index << level) + 1)
 
 
 def check_checkpoints(
@@ -233,7 +243,8 @@ def check_checkpoints(
                 yield _rewritten(journal, good, checkpoint.size)
             wrong = True
     if cut:
-        yield Finding("truncated", f"{_events(events + 1, cut)} were signed and are missing", events + 1)
+        was = "was signed and is" if cut == events + 1 else "were signed and are"
+        yield Finding("truncated", f"{_events(events + 1, cut)} {was} missing", events + 1)
 
 
 def check_head(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
@@ -69,7 +69,8 @@ def verify(
     without_key = bool(unusable)
     beside = _beside(path, keys.kept_checkpoint, unusable)
     with journal.at_rest():
-        events, rows, nodes = journal.last_position, journal.rows, journal.last_nodes()
+        events, nodes = journal.last_position, journal.last_nodes()
+        rows, ahead = journal.rows, journal.rows_ahead
         signed, head = journal.signed_size, journal.head()
         of_no_events = surplus(journal, events)
         notes = [(f"Checkpoint {number}", text) for number, text in enumerate(journal.checkpoints(), 1)]
@@ -82,7 +83,7 @@ def verify(
         with closing(Journal.open(path)) as opened:
             return list(_told(verification.check_checkpoints(opened, events, notes, key)))
 
-    findings += _told(_check_events(journal, events, nodes, checkpoints, in_place=rows == events))
+    findings += _told(_check_events(journal, events, nodes, checkpoints, in_place=rows == events and not ahead))
     findings += of_no_events
     findings += unusable
     if not without_key:  # that is told already
@@ -93,7 +94,7 @@ def verify(
     return Report(
         path=str(path),
         events=events,
-        transactions=journal.transactions,
+        transactions=journal.last_transaction,
         root_hash="" if findings else journal.root_hash_at(events).hex(),
         checkpoints=len(notes),
         snapshots=len(journal.snapshots(SNAPSHOT)),
@@ -117,19 +118,27 @@ def _check_events(
         with closing(Journal.open(journal.path)) as opened:
             return list(_told(verification.check_index(opened, name, events)))
 
+    def shapes() -> list[Finding]:
+        with closing(Journal.open(journal.path)) as opened:
+            return list(_told(verification.check_shapes(opened)))
+
     indexes = [partial(index, name) for name in verification.FULL_INDEXES]
     try:
         if not in_place:
             raise OutOfOrder
-        in_ranges, in_others = _spread(journal.path, events, (*indexes, checkpoints))
+        in_ranges, (misshapen, *in_others) = _spread(journal.path, events, (shapes, *indexes, checkpoints))
     except OutOfOrder:
         yield from verification.check_order(journal, nodes)
         yield from checkpoints()
         return
-    yield from chain.from_iterable(in_ranges)
+    below = list(chain.from_iterable(in_ranges))
+    yield from below
     peaks = journal.node_hashes(BLOCK_LEVEL, 0, events >> BLOCK_LEVEL)
-    yield from verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP)
-    yield from verification.check_surplus(events, nodes)
+    above = list(verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP))
+    yield from above
+    if not below and not above:  # else that may be the same once more
+        yield from misshapen
+    yield from verification.check_surplus(journal, events, nodes)
     yield from chain.from_iterable(in_others)
 
 
@@ -146,9 +155,15 @@ def _spread(path: Path, events: int, others: Sequence[Check]) -> tuple[list[list
     the beginning.
     """
     workers = max(min(processors(), events // _WORTH_A_PROCESS), 1)
-    bounds = [*range(0, events, _RANGE), events] if workers > 1 else [0, events]
-    checks: list[Check] = [*(partial(check_range, path, *bound) for bound in pairwise(bounds)), *others]
-    with closing(spread(lambda number: checks[number](), len(checks), workers)) as checked:
+    span = _RANGE if workers > 1 else max(events, 1)
+    ranges = max(-(-events // span), 1)  # may be more than could be listed, if a record claims that: it is out of order
+
+    def check(number: int) -> list[Finding]:
+        if number < ranges:
+            return check_range(path, number * span, min((number + 1) * span, events))
+        return others[number - ranges]()
+
+    with closing(spread(check, ranges + len(others), workers)) as checked:
         results = [findings for _, findings in sorted(checked, key=itemgetter(0))]
     in_ranges, in_others = results[: -len(others)], results[-len(others) :]
     if len(in_ranges) > 1 and any(each.kind == "snapshot" for findings in in_ranges for each in findings):
@@ -178,6 +193,8 @@ def require_unaltered(path: Path, events: int) -> None:
     """
     with closing(Journal.open(path)) as journal:
         try:
+            if journal.rows_ahead:
+                raise OutOfOrder
             findings = check_range(path, 0, events)
             peaks = journal.node_hashes(BLOCK_LEVEL, 0, events >> BLOCK_LEVEL)
             findings += verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP)

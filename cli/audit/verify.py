@@ -12,6 +12,7 @@ from cli.main import DIFFERENCE
 from cli.reading import journal_path
 from journal.errors import NoteNotSigned
 from journal.notes import VerifierKey
+from journal.printable import printable
 from journal.proofs import ConsistencyProof, InclusionProof, parse_proof
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def command(
 def _tell(report: Report) -> None:
     for finding in report.findings:
         where = f" (transaction {finding.transaction})" if finding.transaction else ""
-        click.echo(f"{click.style(finding.kind, fg='red')}: {finding.message}{where}")
+        click.echo(f"{click.style(finding.kind, fg='red')}: {printable(finding.message, keep=chr(10))}{where}")
     counts = ((report.events, "event"), (report.checkpoints, "checkpoint"), (report.snapshots, "snapshot"))
     checked = ", ".join(rendering.count(*each) for each in counts)
     if report.findings:

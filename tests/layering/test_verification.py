@@ -309,6 +309,63 @@ def test_two_journals_that_were_swapped_are_found(path: Path, tmp_path: Path) ->
 # The tree, the heads, the key
 
 
+@pytest.mark.parametrize("kind", ["transaction-pinned", "transaction-started"])
+@pytest.mark.parametrize(("row", "position"), [(-5, -5), (0, 0), (-5, "x")])
+def test_an_event_in_a_row_ahead_of_the_first_is_named(
+    path: Path, ways: None, row: int, position: int | str, kind: str
+) -> None:
+    with tampering(path) as connection:
+        connection.execute(
+            "INSERT INTO events (rowid, record)"
+            " SELECT ?, json_set(record, '$.position', ?, '$.event_id', 'x', '$.type', ?) FROM events"
+            " WHERE position = 5",
+            (row, position, kind),
+        )
+    assert found(path)[0] == ("corrupt", 1, None)
+    with pytest.raises(errors.JournalAltered):
+        verification.require_unaltered(path, EVENTS)
+
+
+def test_a_row_and_a_record_that_claim_a_position_far_away_are_named(path: Path, ways: None) -> None:
+    far = (1 << 62) - 1
+    with tampering(path) as connection:
+        connection.execute(
+            "UPDATE events SET record = replace(record, ?, ?), rowid = ? WHERE position = ?",
+            (f'{{"position":{EVENTS},', f'{{"position":{far},', far, EVENTS),
+        )
+    assert found(path)[:2] == [("inserted", far, TRANSACTIONS), ("missing", EVENTS, None)]
+
+
+@pytest.mark.parametrize("field", ["position", "transaction"])
+@pytest.mark.parametrize("claimed", ['"x"', "[1]", "{}"])
+def test_a_last_record_that_has_something_else_for_a_number_is_named(
+    path: Path, ways: None, field: str, claimed: str
+) -> None:
+    with tampering(path) as connection:
+        connection.execute(
+            "UPDATE events SET record = json_set(record, ?, json(?)) WHERE position = ?",
+            (f"$.{field}", claimed, EVENTS),
+        )
+    assert found(path)[0][:2] == ("corrupt" if field == "position" else "altered", EVENTS)
+
+
+@pytest.mark.parametrize("changed", ["boundary", "joined"])
+def test_hashes_that_are_parted_in_another_place_are_found(
+    path: Path, ways: None, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other they are the bytes that they should be."""
+    monkeypatch.setattr(verification, "_DEEP_AT_MOST", 0)
+    with tampering(path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        query = "SELECT hash FROM nodes WHERE level = 0 AND idx IN (4, 5) ORDER BY idx"
+        both = b"".join(digest for (digest,) in connection.execute(query))
+        if changed == "joined":
+            connection.execute("DELETE FROM nodes WHERE level = 0 AND idx = 5")
+        for index, digest in ((4, both if changed == "joined" else both[:33]), (5, both[33:])):
+            connection.execute("UPDATE nodes SET hash = ? WHERE level = 0 AND idx = ?", (digest, index))
+    assert found(path) == [("tree", 5, None), ("tree", 6, None)][: 1 if changed == "joined" else 2]
+
+
 def test_rows_that_were_moved_are_named_and_nothing_is_passed_over_for_it(path: Path) -> None:
     with tampering(path) as connection:
         connection.execute("UPDATE events SET rowid = rowid + 1 WHERE position = ?", (EVENTS,))
@@ -323,6 +380,20 @@ def test_a_record_that_claims_a_position_that_none_has_is_named(path: Path, clai
             (f'{{"position":{claimed},',),
         )
     assert found(path)[:2] == [("corrupt", 5, None), ("missing", 5, None)]
+
+
+def test_a_hash_of_another_length_that_is_over_nothing_is_named(path: Path) -> None:
+    with tampering(path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("INSERT INTO nodes VALUES (9223372036854775807, 9223372036854775807, x'00')")
+    assert found(path) == [("tree", EVENTS + 1, None)]
+
+
+@pytest.mark.parametrize(("level", "index"), [(0, -1), (3, -7), (40, -1)])
+def test_a_hash_before_those_of_the_first_event_is_named(path: Path, level: int, index: int) -> None:
+    with tampering(path) as connection:
+        connection.execute("INSERT INTO nodes VALUES (?, ?, zeroblob(32))", (level, index))
+    assert found(path) == [("tree", None, None)]
 
 
 @pytest.mark.parametrize(("level", "index"), [(1, EVENTS // 2), (4, 1), (60, 0), (-1, 0)])
@@ -724,6 +795,33 @@ def test_an_edited_snapshot_is_named_and_no_other(with_snapshots: Path, ways: No
             "UPDATE snapshots SET state = replace(state, 'package-0', 'package-x') WHERE position = ?", (position,)
         )
     assert found(with_snapshots) == [("snapshot", position, (position + 2) // 3)]
+
+
+@pytest.mark.parametrize("only", [6, 12, 13, 24])
+def test_a_snapshot_is_compared_also_where_the_others_were_deleted(with_snapshots: Path, ways: None, only: int) -> None:
+    with tampering(with_snapshots) as connection:
+        connection.execute("DELETE FROM snapshots WHERE position <> ?", (only,))
+    assert found(with_snapshots) == []
+    with tampering(with_snapshots) as connection:
+        connection.execute("UPDATE snapshots SET state = replace(state, 'package-0', 'package-x')")
+    assert found(with_snapshots) == [("snapshot", only, (only + 2) // 3)]
+
+
+def test_snapshots_that_changed_places_are_named(with_snapshots: Path, ways: None) -> None:
+    with tampering(with_snapshots) as connection:
+        for old, new in ((6, 99), (24, 6), (99, 24), (12, 20)):
+            connection.execute("UPDATE snapshots SET position = ? WHERE position = ?", (new, old))
+    assert [(kind, position) for kind, position, _ in found(with_snapshots)] == [
+        ("snapshot", position) for position in (6, 20, 24)
+    ]
+
+
+def test_a_wrong_snapshot_after_a_record_without_a_number_is_named(with_snapshots: Path, ways: None) -> None:
+    with tampering(with_snapshots) as connection:
+        connection.execute("UPDATE events SET record = json_set(record, '$.transaction', 'x') WHERE position = 11")
+        connection.execute("UPDATE snapshots SET state = '{}' WHERE position = 12")
+    kinds = [(kind, position) for kind, position, _ in found(with_snapshots)]
+    assert kinds[0] == ("altered", 11)
 
 
 @pytest.mark.parametrize("state", ["rubbish", "{}", '{"position": "twelve"}'])
