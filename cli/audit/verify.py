@@ -68,7 +68,7 @@ def command(
 def _tell(report: Report) -> None:
     for finding in report.findings:
         where = f" (transaction {finding.transaction})" if finding.transaction else ""
-        click.echo(f"{click.style(finding.kind, fg='red')}: {printable(finding.message, keep=chr(10))}{where}")
+        click.echo(f"{click.style(finding.kind, fg='red')}: {printable(finding.message)}{where}")
     counts = ((report.events, "event"), (report.checkpoints, "checkpoint"), (report.snapshots, "snapshot"))
     checked = ", ".join(rendering.count(*each) for each in counts)
     if report.findings:

@@ -65,6 +65,27 @@ def files(directory: Path) -> dict[str, tuple[int, int, int]]:
     return {name: (each.st_ino, each.st_size, each.st_mtime_ns) for name, each in status.items()}
 
 
+def test_a_damaged_key_beside_the_journal_is_a_finding_and_one_that_is_given_is_bad_input(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.run("checkpoint")
+    sound, damaged = tmp_path / "sound", desk.path.with_name("signing.vkey")
+    sound.write_bytes(damaged.read_bytes())
+    damaged.write_text("rubbish")
+    assert desk.run("verify", check=3).stdout.startswith("key-unusable: ")
+    (found,) = json.loads(desk.run("verify", "--json", check=3).stdout)["findings"]
+    assert found["kind"] == "key-unusable"
+    desk.run("verify", "--key", sound)
+    assert desk.run("verify", "--key", damaged, check=1).stdout == ""
+
+
+def test_no_name_in_the_file_steers_the_terminal_or_adds_lines(desk: Desk) -> None:
+    desk.tamper('CREATE TABLE "evil\x1b[2J\nAll is well" (x)')
+    lines = desk.run("verify", check=3).stdout.splitlines()
+    assert "schema: The table evil\\x1b[2J\\nAll is well is none of layer's" in lines
+    assert not [line for line in lines if line.startswith("All")]
+
+
 def test_verify_says_that_all_is_well_and_writes_nothing(desk: Desk) -> None:
     before = files(desk.path.parent)
     assert "All is well: 6 events" in desk.run("verify").stdout
