@@ -137,6 +137,8 @@ def _index_fits(connection: sqlite3.Connection) -> bool:
     """
     connection.execute("ATTACH '' AS copy")
     connection.execute(SEARCH_TABLE.format(name="copy.search"))
+    if connection.execute("SELECT * FROM main.search_config EXCEPT SELECT * FROM copy.search_config").fetchall():
+        return False  # how matches are ranked, for instance
     connection.execute("BEGIN")
     for part in ("data", "idx", "content"):
         connection.execute(f"DELETE FROM copy.search_{part}")

@@ -688,9 +688,11 @@ def test_what_the_search_has_of_events_that_are_not_there_is_named(path: Path) -
         "DELETE FROM search_data WHERE id = 1",
         "DELETE FROM search_data WHERE id = 10",
         "DELETE FROM search_data WHERE id > 10",
+        "INSERT INTO search (search, rank) VALUES ('rank', 'bm25(0.0)')",
+        "INSERT INTO search_config VALUES ('rank', 'other()')",
     ],
 )
-def test_a_search_that_cannot_be_read_is_one_finding(path: Path, statement: str) -> None:
+def test_a_search_that_cannot_be_used_as_layer_made_it_is_one_finding(path: Path, statement: str) -> None:
     (message,) = searches(path, statement)
     assert "search is damaged" in message
 
@@ -701,7 +703,8 @@ def test_a_search_that_finds_no_word_by_its_index_is_found(path: Path) -> None:
             return len(connection.execute("SELECT 1 FROM search WHERE search MATCH 'strace'").fetchall())
 
     small_pages = "INSERT INTO search (search, rank) VALUES ('pgsz', 64)"  # so that there is something to look up
-    assert searches(path, small_pages, "INSERT INTO search (search) VALUES ('rebuild')") == []
+    rebuild = "INSERT INTO search (search) VALUES ('rebuild')"
+    assert searches(path, small_pages, rebuild, "DELETE FROM search_config WHERE k = 'pgsz'") == []
     assert number_found() > 0
     assert searches(path, "DELETE FROM search_idx") == ["The index of the search is damaged"]
     assert number_found() == 0
