@@ -202,13 +202,6 @@ def check_surplus(journal: Reader, events: int, nodes: Mapping[int, int]) -> Ite
             yield Finding("tree", f"Node ({level}, {last}) of the tree is over events that are not there", events + 1)
 
 
-def check_shapes(journal: Reader) -> Iterator[Finding]:
-    """Hashes that are none, though with those beside them they make the bytes that they should."""
-    for level, index in journal.misshapen_nodes():
-        covered = _events((index << level) + 1, (index + 1) << level)
-        yield Finding("tree", f"The hash over {covered.lower()} is not 32 bytes long", (index << level) + 1)
-
-
 def check_checkpoints(
     journal: Reader, events: int, notes: Iterable[tuple[str, str]], key: VerifierKey | None
 ) -> Iterator[Finding]:
@@ -271,16 +264,20 @@ def _compare(
         return computed
     known = journal.numbered_hashes(level, first, first + len(computed))
     for index, digest in enumerate(computed, first):
-        if known.get(index) == digest:
+        stored = known.get(index)
+        if stored == digest:
             continue
-        if level == 0:
+        covered = _events((index << level) + 1, (index + 1) << level)
+        if stored is not None and len(stored) != merkle.HASH_SIZE:
+            known[index] = digest
+            yield Finding("tree", f"The hash over {covered.lower()} is not 32 bytes long", (index << level) + 1)
+        elif level == 0:
             place = _place(records[index - first])
-            yield _altered(index + 1, place.transaction if place else None, index in known)
+            yield _altered(index + 1, place.transaction if place else None, stored is not None)
         else:
-            what = "is not the one" if index in known else "is missing: the one"
-            covered = _events((index << level) + 1, (index + 1) << level)
+            what = "is missing: the one" if stored is None else "is not the one"
             yield Finding(
-                "tree", f"The hash over {covered} {what} that follows from those below it", (index << level) + 1
+                "tree", f"The hash over {covered.lower()} {what} that follows from those below it", (index << level) + 1
             )
     return [known.get(index, digest) for index, digest in enumerate(computed, first)]
 

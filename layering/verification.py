@@ -118,26 +118,18 @@ def _check_events(
         with closing(Journal.open(journal.path)) as opened:
             return list(_told(verification.check_index(opened, name, events)))
 
-    def shapes() -> list[Finding]:
-        with closing(Journal.open(journal.path)) as opened:
-            return list(_told(verification.check_shapes(opened)))
-
     indexes = [partial(index, name) for name in verification.FULL_INDEXES]
     try:
         if not in_place:
             raise OutOfOrder
-        in_ranges, (misshapen, *in_others) = _spread(journal.path, events, (shapes, *indexes, checkpoints))
+        in_ranges, in_others = _spread(journal.path, events, (*indexes, checkpoints))
     except OutOfOrder:
         yield from verification.check_order(journal, nodes)
         yield from checkpoints()
         return
-    below = list(chain.from_iterable(in_ranges))
-    yield from below
+    yield from chain.from_iterable(in_ranges)
     peaks = journal.node_hashes(BLOCK_LEVEL, 0, events >> BLOCK_LEVEL)
-    above = list(verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP))
-    yield from above
-    if not below and not above:  # else that may be the same once more
-        yield from misshapen
+    yield from verification.check_tree(journal, BLOCK_LEVEL, 0, peaks, _TOP)
     yield from verification.check_surplus(journal, events, nodes)
     yield from chain.from_iterable(in_others)
 

@@ -148,7 +148,7 @@ def test_what_is_no_journal_with_a_state_is_a_clear_error_and_nothing_is_written
     ("statement", "reason"),
     [
         ("UPDATE events SET record = replace(record, 'foo', 'fop') WHERE position = 5", "The record of event 5"),
-        ("UPDATE nodes SET hash = zeroblob(32) WHERE level = 1 AND idx = 0", "The hash over Events 1 to 2"),
+        ("UPDATE nodes SET hash = zeroblob(32) WHERE level = 1 AND idx = 0", "The hash over events 1 to 2"),
         ("DELETE FROM events WHERE position = 5", "Event 5 is missing"),
         ("UPDATE snapshots SET state = replace(state, 'foo', 'fop')", "The snapshot at position"),
     ],
