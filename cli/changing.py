@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,13 @@ def open_host(ctx: click.Context) -> Host:
 
     chosen: Globals = ctx.obj
     name = stateroot.choose(chosen.sysroot, chosen.stateroot)
-    return Host(chosen.sysroot, name, identity.context(sys.argv[1:]), progress=for_terminal())
+    context = identity.context(sys.argv[1:])
+    return Host(chosen.sysroot, name, context, progress=for_terminal(), commit_point=_ignore_interrupts)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C comes too late, for the rest of this process: what happens is carried through, and told."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run(
