@@ -102,6 +102,38 @@ def test_a_full_disk_behind_stdout_is_told_in_a_sentence(host: Host) -> None:
     assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
 
 
+def test_a_misspelt_verb_is_told_with_the_one_that_is_meant(host: Host) -> None:
+    assert "No such command 'statu'. Did you mean 'status'?" in host.run("statu", check=2).stderr
+    assert "Did you mean 'export'?" in host.run("audit", "exprot", check=2).stderr
+    assert "Did you mean" not in host.run("frobnicate", check=2).stderr
+
+
+def test_an_argument_that_is_not_utf_8_is_a_usage_error(host: Host) -> None:
+    before = host.status()["journal"]["transactions"]
+    result = host.run("pkg-add", "\udcff", check=2)
+    assert "not in UTF-8" in result.stderr
+    assert host.status()["journal"]["transactions"] == before
+
+
+def test_an_error_that_layer_does_not_foresee_is_a_document_as_well(host: Host) -> None:
+    config = host.repo / "extensions/layer/pkgcache/config"
+    kept = config.read_bytes()
+    config.unlink()
+    config.mkdir()
+    try:
+        result = host.run("doctor", "--json", check=1)
+    finally:
+        config.rmdir()
+        config.write_bytes(kept)
+    error = json.loads(result.stdout)["error"]
+    assert error["kind"] == "internal-error"
+    assert f"error: {error['message']}\n" in result.stderr
+
+
+def test_white_space_around_a_name_is_not_a_part_of_it(host: Host) -> None:
+    assert "Package/capability 'foo' is already requested" in host.run("pkg-add", " foo ", check=1).stderr
+
+
 def test_without_any_standard_stream_the_journal_is_not_written_into(host: Host) -> None:
     """Regression: the journal could be opened as descriptor 1, and what is printed would go into it."""
     before = host.status()["journal"]["transactions"]
