@@ -92,22 +92,10 @@ def preview(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--preview", is_flag=True, help="Show what would change; change nothing.")(command)
 
 
-def newest_transaction(ctx: click.Context) -> int | None:
-    """Number of the last transaction before this command: what `last` means on its command line."""
+def newest_transaction(ctx: click.Context) -> int:
+    """Number of the last transaction before this command, 0 where there is none: what `last` means to it."""
     path = journal_path(ctx)
-    return Journal.open(path).transactions if path.exists() else None
-
-
-def not_empty(ctx: click.Context, argument: click.Parameter, value: Any) -> Any:
-    """The words of an argument, for `callback=`.
-
-    Raises:
-        click.BadParameter: one is empty.
-    """
-    words = value if isinstance(value, tuple) else (value,)
-    if any(word is not None and not word.strip() for word in words):
-        raise click.BadParameter("it is empty.", ctx, argument)
-    return value
+    return Journal.open(path).transactions if path.exists() else 0
 
 
 def open_host(ctx: click.Context) -> Host:
