@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.main import UNCHANGED, Globals
+from cli.main import UNCHANGED, Globals, reader_is_gone
 from cli.reading import journal_path
 from journal.store import Journal
 
@@ -137,8 +137,7 @@ def run(
     scripts = given.get("scripts", "run")
     if scripts != "run":
         recorded["scripts"] = scripts
-    preview = given.get("preview", False)
-    dry_run, download_only = given["dry_run"] or preview, given.get("download_only", False)
+    dry_run, download_only = given["dry_run"] or given.get("preview", False), given.get("download_only", False)
     options = Options(dry_run, download_only, given.get("cacheonly", False), scripts)
     try:
         invocation = Invocation(verb, tuple(arguments), recorded, given["message"])
@@ -148,6 +147,31 @@ def run(
         if given["as_json"] and error.transaction:
             _print_json_of(host, error.transaction)
         raise
+    try:
+        _tell(host, invocation, result, given, tell)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        reader_is_gone()
+    except OSError as error:
+        if result.transaction is None:
+            raise
+        number, outcome = result.transaction.transaction, result.transaction.outcome
+        unsaid = LayerError(f"Transaction {number} is {outcome}, but stdout can't be written: {error.strerror}")
+        unsaid.transaction = number
+        raise unsaid from error
+    finally:
+        if result.deployed and given.get("reboot"):
+            _reboot(ctx)
+    return UNCHANGED if given["unchanged_exit_77"] and not result.changes else 0
+
+
+def _tell(
+    host: Host,
+    invocation: Invocation,
+    result: Result,
+    given: dict[str, Any],
+    tell: Callable[[Result], None] | None,
+) -> None:
     if given["as_json"]:
         _print_json(host, invocation, result)
     elif tell:
@@ -155,10 +179,7 @@ def run(
     else:
         from cli import outcome
 
-        outcome.tell(result, preview=preview)
-    if result.deployed and given.get("reboot"):
-        _reboot(ctx)
-    return UNCHANGED if given["unchanged_exit_77"] and not result.changes else 0
+        outcome.tell(result, preview=given.get("preview", False))
 
 
 def _text(value: object) -> str:

@@ -105,7 +105,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # before click, which makes it an exit with 1
-            return _reader_is_gone()
+            return reader_is_gone()
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
         except Exception as error:
@@ -200,7 +200,7 @@ def run() -> int:
         _tell("Cancelled", None)
         return 1
     except BrokenPipeError:
-        return _reader_is_gone()
+        return reader_is_gone()
     except Exception as error:
         if os.environ.get("LAYER_DEBUG") and not isinstance(error, LayerError):
             raise
@@ -231,7 +231,7 @@ def _reason(error: Exception) -> tuple[str, str, str | None]:
     return "internal-error", message, "LAYER_DEBUG=1 shows where. Please report it."
 
 
-def _reader_is_gone() -> int:
+def reader_is_gone() -> int:
     """As `| head` goes: no error. What is left to print is dropped, or Python would complain when it flushes."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -102,6 +102,26 @@ def test_a_full_disk_behind_stdout_is_told_in_a_sentence(host: Host) -> None:
     assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
 
 
+def test_a_change_is_told_of_also_where_stdout_is_a_full_disk(host: Host) -> None:
+    for flags in ([], ["--json"]):
+        with Path("/dev/full").open("w") as full:
+            command = host.command("pkg-add", "foo", "--idempotent", *flags)
+            done = subprocess.run(
+                command, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        number = host.last()["transaction"]
+        expected = f"error: Transaction {number} is unchanged, but stdout can't be written: No space left on device\n"
+        assert (done.returncode, done.stderr) == (1, expected)
+
+
+def test_a_reader_that_goes_away_leaves_the_exit_code(host: Host) -> None:
+    command = host.command("pkg-add", "foo", "--idempotent", "--unchanged-exit-77")
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait() == 77
+
+
 def test_a_misspelt_verb_is_told_with_the_one_that_is_meant(host: Host) -> None:
     assert "No such command 'statu'. Did you mean 'status'?" in host.run("statu", check=2).stderr
     assert "Did you mean 'export'?" in host.run("audit", "exprot", check=2).stderr
