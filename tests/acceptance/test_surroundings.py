@@ -167,7 +167,8 @@ def on_terminal(host: Host, *arguments: str, columns: int = 80, **extra: str) ->
     """What `layer ARGUMENTS` prints on a terminal of that width and a great height."""
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 1000, columns, 0, 0))
-    surroundings = environment({"TERM": "xterm", **extra})
+    # A worker of pytest-xdist has COLUMNS=80, which counts for more than the terminal does.
+    surroundings = environment({"TERM": "xterm", "COLUMNS": str(columns), **extra})
     process = subprocess.Popen(host.command(*arguments), env=surroundings, stdout=terminal, stderr=terminal)
     os.close(terminal)
     told = b""
