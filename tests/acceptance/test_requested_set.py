@@ -377,3 +377,5 @@ def test_deploy_takes_a_checksum_as_well(host: Host, base: BaseTree) -> None:
 def test_deploy_of_an_unknown_version_is_an_error(host: Host) -> None:
     result = host.run("deploy", "99", check=1)
     assert "Version 99 not found in test:os/stable" in result.stderr
+    assert "in full" not in result.stderr
+    assert "in full" in host.run("deploy", host.commit_of()[:12], check=1).stderr
