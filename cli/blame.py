@@ -8,14 +8,14 @@ from fnmatch import fnmatchcase
 import click
 
 from cli import rendering
-from cli.reading import open_journal
+from cli.reading import not_empty, open_journal
 from projections import blame, points
 from projections.errors import NoSuchPackage
 from projections.packages import name_arch
 
 
 @click.command("blame", short_help="Show which transaction brought each package.")
-@click.argument("packages", metavar="[PKG...]", nargs=-1)
+@click.argument("packages", metavar="[PKG...]", nargs=-1, callback=not_empty)
 @click.option("--as-of", metavar="N|TIME", help="Of the state after transaction N, or at an instant.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -32,7 +32,7 @@ def command(ctx: click.Context, packages: tuple[str, ...], as_of: str | None, as
     if as_json:
         rendering.print_json(found)
     elif found:
-        rendering.print_lines(rendering.table(_HEADER, [_row(each) for each in found]))
+        rendering.print_lines(rendering.table(_HEADER, [_row(each) for each in found], cut=(5, 0)))
     else:
         click.echo("No packages are layered.", err=True)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.main import UNCHANGED, Globals
+from cli.main import UNCHANGED, Globals, reader_is_gone
 from cli.reading import journal_path
 from journal.store import Journal
 
@@ -91,22 +92,10 @@ def preview(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--preview", is_flag=True, help="Show what would change; change nothing.")(command)
 
 
-def newest_transaction(ctx: click.Context) -> int | None:
-    """Number of the last transaction before this command: what `last` means on its command line."""
+def newest_transaction(ctx: click.Context) -> int:
+    """Number of the last transaction before this command, 0 where there is none: what `last` means to it."""
     path = journal_path(ctx)
-    return Journal.open(path).transactions if path.exists() else None
-
-
-def not_empty(ctx: click.Context, argument: click.Parameter, value: Any) -> Any:
-    """The words of an argument, for `callback=`.
-
-    Raises:
-        click.BadParameter: one is empty.
-    """
-    words = value if isinstance(value, tuple) else (value,)
-    if any(word is not None and not word.strip() for word in words):
-        raise click.BadParameter("it is empty.", ctx, argument)
-    return value
+    return Journal.open(path).transactions if path.exists() else 0
 
 
 def open_host(ctx: click.Context) -> Host:
@@ -117,7 +106,13 @@ def open_host(ctx: click.Context) -> Host:
 
     chosen: Globals = ctx.obj
     name = stateroot.choose(chosen.sysroot, chosen.stateroot)
-    return Host(chosen.sysroot, name, identity.context(sys.argv[1:]), progress=for_terminal())
+    context = identity.context(sys.argv[1:])
+    return Host(chosen.sysroot, name, context, progress=for_terminal(), commit_point=_ignore_interrupts)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C comes too late, for the rest of this process: what happens is carried through, and told."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run(
@@ -142,8 +137,7 @@ def run(
     scripts = given.get("scripts", "run")
     if scripts != "run":
         recorded["scripts"] = scripts
-    preview = given.get("preview", False)
-    dry_run, download_only = given["dry_run"] or preview, given.get("download_only", False)
+    dry_run, download_only = given["dry_run"] or given.get("preview", False), given.get("download_only", False)
     options = Options(dry_run, download_only, given.get("cacheonly", False), scripts)
     try:
         invocation = Invocation(verb, tuple(arguments), recorded, given["message"])
@@ -153,6 +147,31 @@ def run(
         if given["as_json"] and error.transaction:
             _print_json_of(host, error.transaction)
         raise
+    try:
+        _tell(host, invocation, result, given, tell)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        reader_is_gone()
+    except OSError as error:
+        if result.transaction is None:
+            raise
+        number, outcome = result.transaction.transaction, result.transaction.outcome
+        unsaid = LayerError(f"Transaction {number} is {outcome}, but stdout can't be written: {error.strerror}")
+        unsaid.transaction = number
+        raise unsaid from error
+    finally:
+        if result.deployed and given.get("reboot"):
+            _reboot(ctx)
+    return UNCHANGED if given["unchanged_exit_77"] and not result.changes else 0
+
+
+def _tell(
+    host: Host,
+    invocation: Invocation,
+    result: Result,
+    given: dict[str, Any],
+    tell: Callable[[Result], None] | None,
+) -> None:
     if given["as_json"]:
         _print_json(host, invocation, result)
     elif tell:
@@ -160,10 +179,7 @@ def run(
     else:
         from cli import outcome
 
-        outcome.tell(result, preview=preview)
-    if result.deployed and given.get("reboot"):
-        _reboot(ctx)
-    return UNCHANGED if given["unchanged_exit_77"] and not result.changes else 0
+        outcome.tell(result, preview=given.get("preview", False))
 
 
 def _text(value: object) -> str:

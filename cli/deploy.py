@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from cli import changing
+from cli.reading import not_empty
 
 
 @click.command("deploy", short_help="Go to a certain version of the base.")
-@click.argument("revision", callback=changing.not_empty)
+@click.argument("revision", callback=not_empty)
 @changing.flags
 @click.pass_context
 def command(ctx: click.Context, /, revision: str, **given: Any) -> int:

@@ -9,14 +9,20 @@ from typing import Any
 import click
 
 from cli.main import ALIASES
+from cli.reading import not_empty
 from projections import history, points
 
 _OPTIONS = (
     click.option("--since", metavar="TIME", help="Started at TIME or later, e.g. 2026-11-20 or '2 hours ago'."),
     click.option("--until", metavar="TIME", help="Started at TIME or earlier."),
-    click.option("--package", metavar="GLOB", help="That asked for or changed a package of this name or NEVRA."),
-    click.option("--user", metavar="NAME|UID", help="By this user, login or sudo user."),
-    click.option("--verb", metavar="VERB", help="Of this verb."),
+    click.option(
+        "--package",
+        metavar="GLOB",
+        callback=not_empty,
+        help="That asked for or changed a package of this name or NEVRA.",
+    ),
+    click.option("--user", metavar="NAME|UID", callback=not_empty, help="By this user, login or sudo user."),
+    click.option("--verb", metavar="VERB", callback=not_empty, help="Of this verb."),
     click.option("--failed", is_flag=True, help="Failed, refused or interrupted."),
 )
 

@@ -35,7 +35,7 @@ def command(ctx: click.Context, /, *, limit: int | None, reverse: bool, as_json:
     if as_json:
         rendering.print_json(told)
     elif told:
-        rendering.print_lines(rendering.table(_HEADER, [_row(each) for each in told], cut=1))
+        rendering.print_lines(rendering.table(_HEADER, [_row(each) for each in told], cut=(1,)))
     else:
         click.echo("No transactions.", err=True)
 

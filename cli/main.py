@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from journal.credentials import without_credentials
-from journal.errors import LayerError
+from journal.errors import LayerError, as_root
 from layering.version import VERSION
 
 COMMANDS = {
@@ -80,6 +80,18 @@ class Commands(click.Group):
                 each.callback = _note_json
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # which only a mistake needs
+
+            if meant := difflib.get_close_matches(args[0], [*self._modules, *self._aliases], n=1):
+                raise click.UsageError(f"{error.message} Did you mean {meant[0]!r}?", ctx) from error
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
         for name in self.list_commands(ctx):
@@ -92,15 +104,17 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except LayerError as error:
-            if ctx.parent is None and ctx.meta.get(JSON) and error.transaction is None:
+        except BrokenPipeError:  # before click, which makes it an exit with 1
+            return reader_is_gone()
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except Exception as error:
+            if ctx.parent is None and ctx.meta.get(JSON) and getattr(error, "transaction", None) is None:
                 from cli import rendering
                 from cli.documents import Error, Failed
 
-                rendering.print_json(Failed(Error(error.id, error.message, error.hint)))
+                rendering.print_json(Failed(Error(*_reason(error))))
             raise
-        except BrokenPipeError:  # before click, which makes it an exit with 1
-            return _reader_is_gone()
 
 
 def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
@@ -174,6 +188,7 @@ def run() -> int:
     Returns the exit code. Whatever goes wrong is told in a sentence on stderr.
     """
     try:
+        _refuse_other_encodings(sys.argv[1:])
         result = commands.main(prog_name="layer", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as error:
@@ -181,31 +196,42 @@ def run() -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except LayerError as error:
-        _tell(error.message, error.hint)
-        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _tell("Cancelled", None)
         return 1
     except BrokenPipeError:
-        return _reader_is_gone()
-    except OSError as error:
-        if os.environ.get("LAYER_DEBUG"):
-            raise
-        _tell(": ".join(str(each) for each in (error.filename, error.strerror or error) if each), None)
-        return 1
+        return reader_is_gone()
     except Exception as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):  # Python wraps what comes while a class is being made
-            _tell("Cancelled", None)
-            return 1
-        if os.environ.get("LAYER_DEBUG"):
+        if os.environ.get("LAYER_DEBUG") and not isinstance(error, LayerError):
             raise
-        _tell(f"internal error: {type(error).__name__}: {error}", "LAYER_DEBUG=1 shows where. Please report it.")
-        return 1
+        _tell(*_reason(error)[1:])
+        return error.exit_code if isinstance(error, LayerError) else 1
     return result if isinstance(result, int) else 0
 
 
-def _reader_is_gone() -> int:
+def _refuse_other_encodings(words: list[str]) -> None:
+    """What is not UTF-8 can't be recorded: Python has surrogates in its place."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise click.UsageError(f"An argument is not in UTF-8: {word!a}") from error
+
+
+def _reason(error: Exception) -> tuple[str, str, str | None]:
+    """Kind, message and hint of what went wrong."""
+    if isinstance(error, LayerError):
+        return error.id, error.message, error.hint
+    if isinstance(error.__cause__, KeyboardInterrupt):  # Python wraps what comes while a class is being made
+        return "cancelled", "Cancelled", None
+    if isinstance(error, OSError):
+        message = ": ".join(str(each) for each in (error.filename, error.strerror or error) if each)
+        return "system-error", message, as_root() if isinstance(error, PermissionError) else None
+    message = f"internal error: {type(error).__name__}: {error}"
+    return "internal-error", message, "LAYER_DEBUG=1 shows where. Please report it."
+
+
+def reader_is_gone() -> int:
     """As `| head` goes: no error. What is left to print is dropped, or Python would complain when it flushes."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

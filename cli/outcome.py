@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -20,6 +20,7 @@ from journal.events import (
 )
 from journal.printable import printable
 from layering.host import Result
+from projections.host import names
 
 _THOUSAND = 1000
 _QUEUED = 'Changes queued for next boot. Run "systemctl reboot" to start a reboot'
@@ -35,9 +36,9 @@ def tell(result: Result, *, preview: bool = False) -> None:
     if not result.changes:
         click.echo(result.message or "No change.")
         return
-    for change in result.changes:
-        for line in lines(change, done=result.transaction is not None):
-            click.echo(line)
+    told = [line for change in result.changes for line in lines(change, done=result.transaction is not None)]
+    for line in told or _requests(result.changes):
+        click.echo(line)
     if result.transaction is None:
         if not preview:
             click.echo("Exiting because of '--dry-run' option")
@@ -69,6 +70,16 @@ def lines(change: Payload, *, done: bool = True) -> Iterator[str]:
             yield from _layer_lines(change, done)
         case _:
             yield from _upkeep_lines(change)
+
+
+def _requests(changes: Iterable[Payload]) -> Iterator[str]:
+    """What was asked for and taken back, where nothing else tells of it: the packages stay as they are."""
+    for change in changes:
+        if isinstance(change, RequestsChanged):
+            words = [
+                f"{sign}{name}" for sign, each in (("+", change.added), ("-", change.removed)) for name in names(each)
+            ]
+            yield f"Requested: {' '.join(words)}"
 
 
 def _layer_lines(change: LayerCommitted, done: bool) -> Iterator[str]:

@@ -7,11 +7,18 @@ from typing import Any
 import click
 
 from cli import changing
+from cli.reading import not_empty
 
 
 @click.command("pkg-add", short_help="Request packages and layer them on the base.")
-@click.argument("packages", metavar="PKG|CAPABILITY|FILE.rpm...", nargs=-1, required=True, callback=changing.not_empty)
-@click.option("--uninstall", metavar="PKG", multiple=True, help="Take this request back in the same transaction.")
+@click.argument("packages", metavar="PKG|CAPABILITY|FILE.rpm...", nargs=-1, required=True, callback=not_empty)
+@click.option(
+    "--uninstall",
+    metavar="PKG",
+    multiple=True,
+    callback=not_empty,
+    help="Take this request back in the same transaction.",
+)
 @changing.flags
 @click.pass_context
 def command(ctx: click.Context, /, packages: tuple[str, ...], uninstall: tuple[str, ...], **given: Any) -> int:

@@ -7,12 +7,15 @@ from typing import Any
 import click
 
 from cli import changing
+from cli.reading import not_empty
 
 
 @click.command("pkg-delete", short_help="Take requests back.")
-@click.argument("packages", metavar="[PKG...]", nargs=-1, callback=changing.not_empty)
+@click.argument("packages", metavar="[PKG...]", nargs=-1, callback=not_empty)
 @click.option("--all", "everything", is_flag=True, help="Take all requests back.")
-@click.option("--install", metavar="PKG", multiple=True, help="Request this in the same transaction.")
+@click.option(
+    "--install", metavar="PKG", multiple=True, callback=not_empty, help="Request this in the same transaction."
+)
 @changing.flags
 @click.pass_context
 def command(

@@ -1,8 +1,9 @@
-"""How reading verbs come to the journal: without libostree, librpm or dnf."""
+"""How verbs come to what the command line names and to the journal: without libostree, librpm or dnf."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,3 +27,15 @@ def open_journal(ctx: click.Context) -> Journal:
         JournalMissing: nothing was recorded on this host yet.
     """
     return Journal.open(journal_path(ctx))
+
+
+def not_empty(ctx: click.Context, argument: click.Parameter, value: Any) -> Any:
+    """The words of an argument or option without white space around them, for `callback=`.
+
+    Raises:
+        click.BadParameter: one is empty.
+    """
+    words = value if isinstance(value, tuple) else (value,)
+    if any(word is not None and not word.strip() for word in words):
+        raise click.BadParameter("it is empty.", ctx, argument)
+    return tuple(word.strip() for word in value) if isinstance(value, tuple) else value and value.strip()

@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from cli import changing
+from cli.reading import not_empty
 
 
 @click.command("rebase", short_help="Follow another refspec.")
-@click.argument("refspec", callback=changing.not_empty)
-@click.argument("revision", required=False, callback=changing.not_empty)
+@click.argument("refspec", callback=not_empty)
+@click.argument("revision", required=False, callback=not_empty)
 @changing.flags
 @click.pass_context
 def command(ctx: click.Context, /, refspec: str, revision: str | None, **given: Any) -> int:

@@ -8,6 +8,7 @@ import click
 
 from cli import changing, rendering
 from cli.documents import RepositoryMetadata
+from journal.printable import printable
 
 
 @click.command("refresh-md", short_help="Fetch the repositories' metadata anew.")
@@ -20,7 +21,7 @@ def command(ctx: click.Context, force: bool, as_json: bool) -> None:
         found = resolver.refresh()
         notes = resolver.notes
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Note: {printable(note)}", err=True)
     if as_json:
         rendering.print_json([RepositoryMetadata(each.id, _instant(each.generated), each.packages) for each in found])
         return

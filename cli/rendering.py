@@ -31,16 +31,16 @@ def local_time(recorded: str) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], cut: int | None = None) -> Iterable[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], cut: Sequence[int] = ()) -> Iterable[str]:
     """Lines of a table, columns as wide as they need; a cell's colour does not count.
 
-    cut: the column whose cells, of plain text, end in … where the table would not fit the terminal.
+    cut: the columns, of plain text, in this order, that end in … where the table would not fit the terminal.
     """
     widths = [max(map(_length, column)) for column in zip(header, *rows, strict=True)]
-    if cut is not None and sys.stdout.isatty():
+    for column in cut if sys.stdout.isatty() else ():
         over = sum(widths) + 2 * (len(widths) - 1) - _terminal().columns
-        widths[cut] = max(widths[cut] - max(over, 0), _NARROWEST)
-        rows = [[_cut(cell, widths[cut]) if at == cut else cell for at, cell in enumerate(row)] for row in rows]
+        widths[column] = min(widths[column], max(widths[column] - max(over, 0), _NARROWEST))
+        rows = [[_cut(cell, widths[at]) if at == column else cell for at, cell in enumerate(row)] for row in rows]
     for number, row in enumerate((header, *rows)):
         cells = [cell + " " * (width - _length(cell)) for cell, width in zip(row, widths, strict=True)]
         line = "  ".join(cells).rstrip()

@@ -7,11 +7,12 @@ from itertools import groupby
 import click
 
 from cli import changing, rendering
+from cli.reading import not_empty
 from journal.printable import printable
 
 
 @click.command("search", short_help="Look for packages in the repositories.")
-@click.argument("text", callback=changing.not_empty)
+@click.argument("text", callback=not_empty)
 @click.option("-C", "--cacheonly", is_flag=True, help="Use the metadata that is cached, however old; no network.")
 @click.option("--json", "as_json", is_flag=True, help="Print the packages as JSON.")
 @click.pass_context

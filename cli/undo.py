@@ -39,7 +39,7 @@ def run(ctx: click.Context, verb: str, text: str, operation: Callable[..., Decid
 
     if not points.is_number(text):
         raise click.UsageError(f"{text!r} is no transaction: say N, last or last-1.")
-    path, last = journal_path(ctx), None
+    path, last = journal_path(ctx), 0
     if path.exists():
         journal = Journal.open(path)
         last = journal.transactions

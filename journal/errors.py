@@ -21,10 +21,16 @@ LayerError                       exit 1
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 from journal.credentials import without_credentials
 from journal.printable import printable
+
+
+def as_root() -> str | None:
+    """The hint where a right is missing; None for root, who would have it."""
+    return "Run the command as root." if os.geteuid() else None
 
 
 class LayerError(Exception):

@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from journal.errors import EventRefused, JournalCorrupt, JournalForeign, JournalNotReadable, JournalNotWritable
+from journal.errors import (
+    EventRefused,
+    JournalCorrupt,
+    JournalForeign,
+    JournalNotReadable,
+    JournalNotWritable,
+    as_root,
+)
 
 BUSY_TIMEOUT_MS = 30_000
 MIGRATIONS = "layer.journal"
@@ -23,7 +30,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     if path.is_dir():
         raise JournalForeign(f"{path} is a directory, not a journal")
     if not os.access(path, os.R_OK):
-        raise JournalNotReadable(f"The journal {path} is not readable", hint="Run the command as root.")
+        raise JournalNotReadable(f"The journal {path} is not readable", hint=as_root())
     with told_as_errors(path):
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")

@@ -23,6 +23,7 @@ from journal.errors import (
     JournalNotWritable,
     JournalTooNew,
     UnexpectedPosition,
+    as_root,
 )
 from journal.events import Event, Payload, TransactionStarted
 from journal.file import connect, connect_to_read, create, require_room, told_as_errors
@@ -87,7 +88,10 @@ class Journal(Reader):
         if not path.exists():
             create(path)
         if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-            raise JournalNotWritable(f"The journal {path} is not writable", hint="Run the command as root.")
+            raise JournalNotWritable(
+                f"The journal {path} is not writable",
+                hint=as_root() or "It is read-only, immutable or on such a mount.",
+            )
         journal = cls(path, connect(path, "rw"))
         with told_as_errors(path):
             if (version := journal._check()) < 1:

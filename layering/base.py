@@ -16,6 +16,7 @@ from layering.progress import Progress  # noqa: E402
 
 RPMDB_DIRECTORIES = ("/usr/share/rpm", "/usr/lib/sysimage/rpm")
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
+_ABBREVIATED = re.compile("[0-9a-f]{7,63}")
 
 
 class RefspecEqual(Refused):
@@ -159,7 +160,8 @@ def _find(repo: OSTree.Repo, refspec: str, revision: str) -> str:
         if (commit if by_checksum else commit_version(variant)) == value:
             return commit
         commit = OSTree.commit_get_parent(variant)
-    raise BaseError(f"{'Commit' if by_checksum else 'Version'} {value} not found in {refspec}")
+    hint = "A checksum is said in full, as `layer status -v` shows it." if _ABBREVIATED.fullmatch(value) else None
+    raise BaseError(f"{'Commit' if by_checksum else 'Version'} {value} not found in {refspec}", hint=hint)
 
 
 def ensure(repo: OSTree.Repo, refspec: str, commit: str, progress: Progress) -> None:

@@ -156,7 +156,7 @@ class Resolving:
         if any(spec.startswith(("/", "*/")) for spec in missing):
             self._want_filelists()
         if missing:
-            raise PackagesNotFound(f"Packages not found: {', '.join(missing)}")
+            raise PackagesNotFound(f"Packages not found: {', '.join(missing)}", hint=self._universe.shortcomings)
         question = Question(self._any_of(choices), locked=[*kept, *self._local], wished=wished, not_weakly=weak)
         try:
             answer = solve(self._sack, question, self._universe.installed)

@@ -25,6 +25,8 @@ import hawkey
 import libdnf.module
 
 from journal.credentials import without_credentials
+from journal.errors import as_root
+from journal.printable import printable
 from layering import dnf_voice
 from layering.errors import RepositoryError
 from layering.librpm import captured_log, macros
@@ -58,7 +60,7 @@ class DnfUniverse:
         except OSError as error:
             raise RepositoryError(
                 f"The metadata cache {universe.cache_dir} can't be written: {error.strerror or error}",
-                hint="Run the command as root.",
+                hint=as_root(),
             ) from error
         self.base = dnf.Base(_configuration(universe))
         logging.captureWarnings(False)  # which dnf has just turned on
@@ -111,6 +113,12 @@ class DnfUniverse:
             for repo in sorted(self.base.repos.iter_enabled(), key=lambda repo: str(repo.id))
         )
 
+    @property
+    def shortcomings(self) -> str | None:
+        """Why a package may be missing from the repositories, None where nothing is wrong with them."""
+        none = () if any(self.base.repos.iter_enabled()) else ("No package repositories are enabled.",)
+        return "\n".join(map(printable, (*self.notes, *none))) or None
+
     def close(self) -> None:
         """Let go of files and locks."""
         self._cached.clear()
@@ -148,7 +156,7 @@ class DnfUniverse:
             return
         with dnf_voice.warnings() as said:
             self.base.read_all_repos()
-        self.notes += [without_credentials(each) for each in said if "missing name" not in each]
+        self.notes += dict.fromkeys(without_credentials(each) for each in said if "missing name" not in each)
         for repo in self.base.repos.values():
             _read_within(repo, self.universe.etc_root)
             repo.pkgdir = str(self.universe.cache_dir / "packages" / repo.id)

@@ -4,6 +4,7 @@ LayeringError            exit 1, recorded as *failed*
 ├── Refused              a rule said no before any work; recorded as *refused*
 │   ├── PackagesNotFound, AlreadyRequested, NotRequested, ProvidedByBase, …
 │   └── SysrootLocked    exit 75
+├── Cancelled            interrupted by who called it
 ├── SysrootError         not a sysroot, not writable, no deployment
 ├── BaseError            refspec or revision not found, pull failed
 ├── RepositoryError      unreachable, download, checksum, signature
@@ -58,6 +59,12 @@ class SysrootLocked(Refused):
 
     id = "sysroot-locked"
     exit_code = 75
+
+
+class Cancelled(LayeringError):
+    """Whoever called it interrupted it before it had happened."""
+
+    id = "cancelled"
 
 
 class SysrootError(LayeringError):

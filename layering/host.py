@@ -15,12 +15,21 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from journal.errors import LayerError
-from journal.events import Payload, TransactionCommitted, TransactionPrepared, TransactionUnchanged
+from journal.events import (
+    OUTCOMES,
+    JournalReplayed,
+    Payload,
+    TransactionCommitted,
+    TransactionPrepared,
+    TransactionStarted,
+    TransactionUnchanged,
+)
 from journal.identifiers import Clock, system_clock
 from journal.store import Journal
 from journal.values import Context
 from layering import layers, stateroot, sync
 from layering.decision import Decision
+from layering.errors import Cancelled
 from layering.fetching import fetch
 from layering.logs import log
 from layering.plan import after, needs_deployment
@@ -36,6 +45,9 @@ from projections.transactions import Transaction, tell
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - shm_overview(7); TemporaryDirectory makes a private directory in it
 """Where copies of the base's rpmdb are worked on: what is not on the disk need not be flushed with the objects."""
+
+_DONE = ("committed", "unchanged")
+_BRACKET = (TransactionStarted, JournalReplayed, TransactionPrepared, *OUTCOMES)
 
 Decide = Callable[[Work], Decision | Upkeep]
 """What a verb does: look at the state, and decide where the host should be, or what to do with it as it is."""
@@ -69,13 +81,18 @@ class Result(msgspec.Struct, frozen=True):
 
 @dataclass
 class Host:
-    """One stateroot of one sysroot, as a process of layer's works on it."""
+    """One stateroot of one sysroot, as a process of layer's works on it.
+
+    commit_point: called before the deployment switch, and before an outcome is recorded: to cancel it is no longer
+    possible, and from here on there is something to tell.
+    """
 
     path: Path
     osname: str
     context: Context
     clock: Clock = system_clock
     progress: Progress = field(default_factory=Silent)
+    commit_point: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.sysroot = Sysroot(self.path, self.osname)
@@ -93,6 +110,7 @@ class Host:
         """Record what other tools did and what was cut off; the transactions that tell of it."""
         recorder = Recorder(self.journal_path, self.context, self.clock)
         with self.sysroot.locked():
+            self.commit_point()
             _, numbers = sync.sync(self.sysroot, recorder)
         return [tell(points.events_of(recorder.journal, number)) for number in numbers]
 
@@ -142,15 +160,18 @@ class Host:
                 projection, _ = sync.sync(self.sysroot, recorder)
                 state = projection.host or HostState()
                 uuid = recorder.new_transaction()
-                recorder.record(uuid, recorder.started(invocation, state))
-                log.bind(transaction=uuid, verb=invocation.verb)
-                with self._recording_failure(recorder, uuid), self._work(state, recorder.journal, options) as work:
-                    result = self._decide_and_deploy(work, decide, options, recorder, uuid)
+                result = None
+                with self._recording_failure(recorder, uuid):
+                    recorder.record(uuid, recorder.started(invocation, state))
+                    log.bind(transaction=uuid, verb=invocation.verb)
+                    with self._work(state, recorder.journal, options) as work:
+                        result = self._decide_and_deploy(work, decide, options, recorder, uuid)
                 points.keep_snapshot(recorder.journal, points.at(recorder.journal))
-                return result
+                return result or _as_recorded(recorder.journal, uuid, state)
         except LayerError as error:
             if uuid is None:
                 # It did not get as far as the lock, or could not be brought in line with the host.
+                self.commit_point()
                 with contextlib.suppress(LayerError):
                     sync.adopt(self.sysroot, recorder)
                     before = points.at(recorder.journal).host
@@ -176,24 +197,25 @@ class Host:
         if options.download_only and decision.changes(state):
             if not decision.target.layered_commit:
                 fetch(work, decision)
-            recorder.record(uuid, TransactionUnchanged("Update downloaded."))
+            self._conclude(recorder, uuid, TransactionUnchanged("Update downloaded."))
             return result(state, (), message="Update downloaded.")
         decision = layers.commit(work, decision)
         changes = decision.changes(state)
         target = after(state, changes)
         if not changes:
             message = decision.message or "No change."
-            recorder.record(uuid, TransactionUnchanged(message))
+            self._conclude(recorder, uuid, TransactionUnchanged(message))
             return result(state, (), message=message)
         if not needs_deployment(state, target):
             # Only what the journal remembers has changed: absorbed requests are in no origin.
-            recorder.record(uuid, *changes, TransactionCommitted())
+            self._conclude(recorder, uuid, *changes, TransactionCommitted())
             return result(target, changes)
         text, commit = origin.render(target, uuid), target.commit or ""
         self.sysroot.hold(retention.refs_of(target))
         staged = self.sysroot.is_booted
         recorder.record(uuid, *changes, TransactionPrepared(commit, text, staged))
         self.progress.step("Staging the deployment" if staged else "Deploying")
+        self.commit_point()
         deployment = self.sysroot.deploy(commit, text, decision.etc_from)
         recorder.record(uuid, TransactionCommitted(deployment.id))
         log.debug("deployed", deployment=deployment.id, staged=staged)
@@ -206,30 +228,46 @@ class Host:
             recorder.record(uuid, *upkeep.intent)
             outcome = upkeep.carry_out()
         changes = tuple(dict.fromkeys((*upkeep.intent, *outcome)))
-        recorder.record(uuid, *outcome, TransactionCommitted() if changes else TransactionUnchanged(upkeep.message))
+        ended = TransactionCommitted() if changes else TransactionUnchanged(upkeep.message)
+        self._conclude(recorder, uuid, *outcome, ended)
         told = tell(points.events_of(recorder.journal, recorder.journal.number_of(uuid) or 0))
         message = None if changes else upkeep.message
         return Result(work.state, after(work.state, changes), changes, told, message, upkeep.notes)
 
+    def _conclude(self, recorder: Recorder, uuid: str, *payloads: Payload) -> None:
+        """Record these events, the last of which is the outcome."""
+        self.commit_point()
+        recorder.record(uuid, *payloads)
+
     @contextlib.contextmanager
     def _recording_failure(self, recorder: Recorder, uuid: str) -> Iterator[None]:
+        """What goes wrong is recorded, and raised; an interrupt that came too late to prevent anything is not."""
         try:
             yield
-        except BaseException as error:
+        except BaseException as raised:
+            self.commit_point()
+            # Python wraps what comes while a class is being made.
+            cancelled = isinstance(raised, KeyboardInterrupt) or isinstance(raised.__cause__, KeyboardInterrupt)
+            error = Cancelled("Cancelled") if cancelled else raised
+            happened = False
             # The journal may be what failed: then the next command finds this transaction open, and recovers it.
             with contextlib.suppress(LayerError):
-                self._record_failure(recorder, uuid, error)
-            raise
+                happened = self._record_failure(recorder, uuid, error)
+            if not (happened and cancelled):
+                raise error from raised.__cause__
 
-    def _record_failure(self, recorder: Recorder, uuid: str, error: BaseException) -> None:
+    def _record_failure(self, recorder: Recorder, uuid: str, error: BaseException) -> bool:
+        """Record how the transaction ended, unless that is recorded; whether it did what it was to do."""
         self.sysroot.reload()
         for transaction in points.at(recorder.journal).open:
             if transaction.uuid == uuid:
                 outcome = sync.recovery(transaction, self.sysroot.deployments)
                 happened = isinstance(outcome, TransactionCommitted)
                 recorder.record(uuid, outcome if happened else outcome_of(error))
+        number = recorder.journal.number_of(uuid)
         if isinstance(error, LayerError):
-            error.transaction = recorder.journal.number_of(uuid)
+            error.transaction = number
+        return number is not None and tell(points.events_of(recorder.journal, number)).outcome in _DONE
 
     @contextlib.contextmanager
     def _work(self, state: HostState, journal: Journal | None, options: Options) -> Iterator[Work]:
@@ -246,3 +284,21 @@ class Host:
             )
             with contextlib.closing(work):
                 yield work
+
+
+def _as_recorded(journal: Journal, uuid: str, before: HostState) -> Result:
+    """The result of a transaction, from what the journal has of it."""
+    told = points.events_of(journal, journal.number_of(uuid) or 0)
+    payloads = [event.payload for event in told]
+    changes = tuple(dict.fromkeys(each for each in payloads if not isinstance(each, _BRACKET)))
+    prepared = next((each for each in payloads if isinstance(each, TransactionPrepared)), None)
+    transaction = tell(told)
+    return Result(
+        before,
+        after(before, changes),
+        changes,
+        transaction,
+        message=transaction.note,
+        staged=prepared is not None and prepared.staged,
+        deployed=prepared is not None,
+    )

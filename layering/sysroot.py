@@ -13,6 +13,7 @@ import msgspec
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
+from journal.errors import as_root  # noqa: E402
 from layering.errors import SysrootError, SysrootLocked  # noqa: E402
 
 REF_PREFIX = "layer/"
@@ -85,9 +86,7 @@ class Sysroot:
         try:
             _, acquired = self._sysroot.try_lock()
         except GLib.Error as error:
-            raise SysrootError(
-                f"The sysroot {self.path} is not writable: {error.message}", hint="Run the command as root."
-            ) from error
+            raise SysrootError(f"The sysroot {self.path} is not writable: {error.message}", hint=as_root()) from error
         if not acquired:
             pid, command = lock_holder(self.path / "ostree/lock")
             who = f"{command} (pid {pid})" if pid else "another process"

@@ -81,6 +81,4 @@ def outcome_of(error: BaseException) -> TransactionRefused | TransactionFailed:
         return TransactionRefused(error.id, error.message)
     if isinstance(error, LayerError):
         return TransactionFailed(error.id, error.message)
-    if isinstance(error, KeyboardInterrupt):
-        return TransactionFailed("cancelled", "Cancelled")
     return TransactionFailed("internal-error", without_credentials(f"{type(error).__name__}: {error}"))

@@ -18,6 +18,8 @@ SNAPSHOT = "host/2"
 
 SNAPSHOT_INTERVAL = 500
 
+_TIMES = "2026-11-23T09:00:00Z, '2026-11-23 09:00', yesterday or '2 hours ago'."
+
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 
 
@@ -78,7 +80,12 @@ def position_of(journal: Journal, text: str, now: datetime, last: int | None = N
         if position is None:
             raise NoSuchPoint(f"Transaction {number} has no outcome yet")
         return position
-    position = journal.end_by(instant(text, now))
+    try:
+        position = journal.end_by(instant(text, now))
+    except BadPoint as error:
+        raise BadPoint(
+            f"{text!r} is neither a transaction nor a time", hint=f"Say N, last, last-1, {_TIMES}"
+        ) from error
     if position is None:
         raise NoSuchPoint(f"The history begins after {text}")
     return position
@@ -116,8 +123,8 @@ def instant(text: str, now: datetime) -> str:
         moment = moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError) as error:  # the latter two: of a year that no calendar has
         raise BadPoint(
-            f"{text!r} is neither a transaction nor a time",
-            hint="Say N, last, last-1, 2026-11-23T09:00:00Z, '2026-11-23 09:00', yesterday or '2 hours ago'.",
+            f"{text!r} is no time",
+            hint=f"Say {_TIMES}",
         ) from error
     fraction = (nanoseconds or f"{moment.microsecond:06d}").ljust(9, "0")
     return f"{moment.replace(microsecond=0, tzinfo=None).isoformat()}.{fraction}Z"

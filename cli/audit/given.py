@@ -18,7 +18,7 @@ T = TypeVar("T")
 key_option = click.option(
     "--key",
     metavar="VKEY|FILE",
-    callback=lambda _ctx, _param, value: value and verifier_key(value),
+    callback=lambda _ctx, _param, value: None if value is None else verifier_key(value),
     help="The log's verifier key, or a file that has it, instead of the one beside the journal.",
 )
 witness_keys_option = click.option(
@@ -32,7 +32,13 @@ witness_keys_option = click.option(
 
 
 def verifier_key(text: str) -> VerifierKey:
-    """The key that is given as such, or in a file."""
+    """The key that is given as such, or in a file.
+
+    Raises:
+        click.BadParameter: it is empty.
+    """
+    if not text:
+        raise click.BadParameter("it is empty.")
     return parse_verifier_key(text_of(text) if "+" not in text else text)
 
 

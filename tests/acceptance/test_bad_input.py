@@ -34,7 +34,7 @@ def test_one_unknown_package_is_named_alike(host: Host) -> None:
 
 def test_without_any_repository_no_package_is_found(install_host: InstallHost) -> None:
     result = refused(install_host(), "pkg-add", "foo")
-    assert "Packages not found: foo" in result.stderr
+    assert "Packages not found: foo\nhint: No package repositories are enabled.\n" in result.stderr
 
 
 def test_a_dependency_that_nothing_provides_is_named(host: Host, repository: Repository) -> None:
@@ -180,6 +180,13 @@ def test_a_repo_file_that_is_not_one_is_named_and_the_others_serve(host: Host) -
     assert "broken.repo" in result.stderr
 
 
+def test_a_repo_file_that_is_not_one_is_named_where_a_package_is_missing(host: Host) -> None:
+    host.set_repo("this is no ini file\n", name="broken")
+    result = refused(host, "pkg-add", "zebra")
+    assert "Packages not found: zebra" in result.stderr
+    assert result.stderr.count("broken.repo") == 1
+
+
 # Refspecs and remotes
 
 
@@ -260,6 +267,7 @@ def test_a_read_only_sysroot_is_named_and_nothing_is_half_done(host: Host, fresh
     assert done.returncode == 1
     assert str(host.sysroot) in done.stderr
     assert "Traceback" not in done.stderr
+    assert "as root" not in done.stderr  # which it is
     assert host.snapshot_tree() == before
     assert host.history() == [] if fresh else len(host.history()) == 1
 

@@ -10,6 +10,7 @@ from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host
 from tests.acceptance.rpms import build_rpm
 from tests.acceptance.test_history import between
+from tests.acceptance.test_surroundings import on_terminal
 
 FOO = "foo-1.0-1.noarch"
 BAR = "bar-1.0-1.noarch"
@@ -124,8 +125,11 @@ def test_blame_is_of_any_point_and_of_the_packages_named(lived: Host) -> None:
         (("blame", "--as-of", ""), "neither a transaction nor a time", 2),
         (("status", "--as-of", ""), "neither a transaction nor a time", 2),
         (("rollback", ""), "'' is no transaction", 2),
-        (("rollback", "--to", ""), "neither a transaction nor a time", 2),
-        (("rollback", "--to", "@99999999999999999999"), "neither a transaction nor a time", 2),
+        (("rollback", "--to", ""), "'' is no time\nhint: Say 20", 2),
+        (("rollback", "--to", "@99999999999999999999"), "is no time", 2),
+        (("blame", ""), "it is empty", 2),
+        (("history", "--package", ""), "it is empty", 2),
+        (("history", "--user", " "), "it is empty", 2),
     ],
 )
 def test_what_is_not_there_is_a_clear_error_and_nothing_is_written(
@@ -143,3 +147,12 @@ def test_without_a_history_there_is_nothing_to_compare(host: Host) -> None:
     for command in (("diff", "1"), ("blame",)):
         assert "nothing was recorded on this host yet" in host.run(*command, check=1).stderr
     assert not host.journal.exists()
+
+
+def test_blame_fits_a_narrow_terminal(lived: Host) -> None:
+    """Down to what a table takes besides names and reasons, which are cut; in a pipe they are whole."""
+    columns = max(map(len, lived.ok("blame").stdout.splitlines())) - 2
+    told = on_terminal(lived, "blame", columns=columns, NO_COLOR="1").splitlines()
+    assert len(told) == 1 + len(lived.json("blame"))
+    assert max(map(len, told)) <= columns
+    assert FOO_LIBS in lived.ok("blame").stdout

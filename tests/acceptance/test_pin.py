@@ -23,6 +23,12 @@ def pinned(host: Host) -> tuple[Host, str]:
     return host, commit
 
 
+@pytest.mark.parametrize("command", [("pin", "last"), ("undo", "2"), ("rollback", "last")], ids=" ".join)
+def test_the_first_command_on_a_host_is_not_what_it_is_about(host: Host, command: tuple[str, str]) -> None:
+    assert f"No transaction {command[1]}: there is none yet" in host.run(*command, check=1).stderr
+    assert [each["outcome"] for each in host.history()] == ["committed", "refused"]
+
+
 def has_commit(host: Host, commit: str) -> bool:
     return (host.repo / f"objects/{commit[:2]}/{commit[2:]}.commit").exists()
 

@@ -50,7 +50,8 @@ def test_several_packages_are_requested_by_one_command(host: Host) -> None:
 def test_requesting_what_is_layered_as_a_dependency_keeps_the_layer(host: Host) -> None:
     host.ok("pkg-add", "bar")
     layered = host.commit_of()
-    host.ok("pkg-add", "foo-libs")
+    assert host.ok("pkg-add", "foo-libs", "-n").stdout.splitlines()[0] == "Requested: +foo-libs"
+    assert host.ok("pkg-add", "foo-libs").stdout == "Requested: +foo-libs\nTransaction 3 committed.\n"
     assert sets(host) == (["bar", "foo-libs"], [], [BAR, FOO_LIBS])
     assert host.commit_of() == layered
     assert "requested=bar;foo-libs;" in origin_lines(host)
@@ -376,3 +377,5 @@ def test_deploy_takes_a_checksum_as_well(host: Host, base: BaseTree) -> None:
 def test_deploy_of_an_unknown_version_is_an_error(host: Host) -> None:
     result = host.run("deploy", "99", check=1)
     assert "Version 99 not found in test:os/stable" in result.stderr
+    assert "in full" not in result.stderr
+    assert "in full" in host.run("deploy", host.commit_of()[:12], check=1).stderr

@@ -559,14 +559,19 @@ def test_a_cancelled_script_is_over_and_the_host_is_what_it_was(host: Host, repo
     publish(repository, "sleepy", {"%post": f"sleep {marker}"})
     with unchanged(host):
         process = subprocess.Popen(
-            host.command("pkg-add", "sleepy"), env=environment(), stderr=subprocess.PIPE, text=True
+            host.command("pkg-add", "sleepy", "--json"),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         wait_until(lambda: running(marker))
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "Cancelled" in stderr
     assert host.last()["error"]["kind"] == "cancelled"
+    assert json.loads(stdout)["error"] == host.last()["error"]
     assert not running(marker)
 
 

@@ -102,6 +102,58 @@ def test_a_full_disk_behind_stdout_is_told_in_a_sentence(host: Host) -> None:
     assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
 
 
+def test_a_change_is_told_of_also_where_stdout_is_a_full_disk(host: Host) -> None:
+    for flags in ([], ["--json"]):
+        with Path("/dev/full").open("w") as full:
+            command = host.command("pkg-add", "foo", "--idempotent", *flags)
+            done = subprocess.run(
+                command, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        number = host.last()["transaction"]
+        expected = f"error: Transaction {number} is unchanged, but stdout can't be written: No space left on device\n"
+        assert (done.returncode, done.stderr) == (1, expected)
+
+
+def test_a_reader_that_goes_away_leaves_the_exit_code(host: Host) -> None:
+    command = host.command("pkg-add", "foo", "--idempotent", "--unchanged-exit-77")
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait() == 77
+
+
+def test_a_misspelt_verb_is_told_with_the_one_that_is_meant(host: Host) -> None:
+    assert "No such command 'statu'. Did you mean 'status'?" in host.run("statu", check=2).stderr
+    assert "Did you mean 'export'?" in host.run("audit", "exprot", check=2).stderr
+    assert "Did you mean" not in host.run("frobnicate", check=2).stderr
+
+
+def test_an_argument_that_is_not_utf_8_is_a_usage_error(host: Host) -> None:
+    before = host.status()["journal"]["transactions"]
+    result = host.run("pkg-add", "\udcff", check=2)
+    assert "not in UTF-8" in result.stderr
+    assert host.status()["journal"]["transactions"] == before
+
+
+def test_an_error_that_layer_does_not_foresee_is_a_document_as_well(host: Host) -> None:
+    config = host.repo / "extensions/layer/pkgcache/config"
+    kept = config.read_bytes()
+    config.unlink()
+    config.mkdir()
+    try:
+        result = host.run("doctor", "--json", check=1)
+    finally:
+        config.rmdir()
+        config.write_bytes(kept)
+    error = json.loads(result.stdout)["error"]
+    assert error["kind"] == "internal-error"
+    assert f"error: {error['message']}\n" in result.stderr
+
+
+def test_white_space_around_a_name_is_not_a_part_of_it(host: Host) -> None:
+    assert "Package/capability 'foo' is already requested" in host.run("pkg-add", " foo ", check=1).stderr
+
+
 def test_without_any_standard_stream_the_journal_is_not_written_into(host: Host) -> None:
     """Regression: the journal could be opened as descriptor 1, and what is printed would go into it."""
     before = host.status()["journal"]["transactions"]
@@ -115,7 +167,8 @@ def on_terminal(host: Host, *arguments: str, columns: int = 80, **extra: str) ->
     """What `layer ARGUMENTS` prints on a terminal of that width and a great height."""
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 1000, columns, 0, 0))
-    surroundings = environment({"TERM": "xterm", **extra})
+    # A worker of pytest-xdist has COLUMNS=80, which counts for more than the terminal does.
+    surroundings = environment({"TERM": "xterm", "COLUMNS": str(columns), **extra})
     process = subprocess.Popen(host.command(*arguments), env=surroundings, stdout=terminal, stderr=terminal)
     os.close(terminal)
     told = b""

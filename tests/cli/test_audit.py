@@ -234,9 +234,10 @@ def test_a_witness_that_refuses_is_told_and_the_checkpoint_is_printed_all_the_sa
         (("verify", "--checkpoint", "/nowhere"), 1, "/nowhere"),
         (("verify", "--record", "x"), 2, "--proof"),
         (("verify", "--proof", ""), 2, "--key"),
+        (("verify", "--key", ""), 2, "it is empty"),
         (("checkpoint", "--check", ""), 1, "can't be read"),
-        (("log", "--since", ""), 2, "neither a transaction nor a time"),
-        (("log", "--until", "@99999999999999999999"), 2, "neither a transaction nor a time"),
+        (("log", "--since", ""), 2, "'' is no time"),
+        (("log", "--until", "@99999999999999999999"), 2, "is no time"),
     ],
 )
 def test_what_cannot_be_done_is_told_and_nothing_is_written(
