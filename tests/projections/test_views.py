@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from journal.events import (
 from journal.store import Draft, Journal
 from journal.values import Package, PackageChange
 from projections.host import fold
-from projections.transactions import Transaction, tell_each
+from projections.transactions import Transaction, tell
 from tests.drafts import CONTEXT, DraftMaker
 from tests.projections.strategies import histories
 
@@ -57,7 +58,8 @@ def queried(events: Iterable[Event], *queries: str) -> list[list[sqlite3.Row]]:
 
 
 def by_transaction(events: Iterable[Event]) -> list[Transaction]:
-    return list(tell_each(sorted(events, key=lambda event: (event.transaction, event.position))))
+    ordered = sorted(events, key=lambda event: (event.transaction, event.position))
+    return [tell(list(group)) for _, group in groupby(ordered, key=lambda event: event.transaction)]
 
 
 @settings(max_examples=25, deadline=None)
