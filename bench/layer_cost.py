@@ -30,8 +30,9 @@ from journal.events import Package  # noqa: E402
 from layering import layered_commit  # noqa: E402
 from layering.layer_key import layer_inputs  # noqa: E402
 from layering.layered_commit import compose  # noqa: E402
+from layering.librpm import DBPATH  # noqa: E402
 from layering.pkgcache import PackageCache  # noqa: E402
-from layering.rpmdb import DBPATH, database_files, install  # noqa: E402
+from layering.rpmdb import database_files, install  # noqa: E402
 from layering.rpmfile import read_rpm  # noqa: E402
 from layering.trees import metadata_checksum  # noqa: E402
 

@@ -51,8 +51,9 @@ from layering.cached_package import CachedPackage  # noqa: E402
 from layering.labels import UNLABELLED  # noqa: E402
 from layering.layer_key import layer_inputs  # noqa: E402
 from layering.layered_commit import compose  # noqa: E402
+from layering.librpm import DBPATH  # noqa: E402
 from layering.pkgcache import PackageCache  # noqa: E402
-from layering.rpmdb import DBPATH, checkout_rpmdb, database_files, install, package_list  # noqa: E402
+from layering.rpmdb import checkout_rpmdb, database_files, install, package_list  # noqa: E402
 from layering.rpmfile import read_rpm  # noqa: E402
 from layering.scripted import Ground, graft_and_run, scratch_for  # noqa: E402
 from layering.scripts import plan_scripts  # noqa: E402

@@ -13,8 +13,9 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 from layering.base_facts import commit_version  # noqa: E402
 from layering.errors import BaseError, Refused  # noqa: E402
 from layering.progress import Progress  # noqa: E402
+from layering.rpmdb import PLACES  # noqa: E402
 
-RPMDB_DIRECTORIES = ("/usr/share/rpm", "/usr/lib/sysimage/rpm")
+_RPMDB = tuple(f"/{place}" for place in PLACES)
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
@@ -110,7 +111,7 @@ def peek(repo: OSTree.Repo, refspec: str, revision: str | None, scratch: Path) -
         _pull(preview, remote, branch, what=refspec, depth=-1, flags=OSTree.RepoPullFlags.COMMIT_ONLY)
         branch = _find(preview, refspec, revision)
     if revision is None or not _is_complete(repo, branch):
-        _pull(preview, remote, branch, what=refspec, subdirs=RPMDB_DIRECTORIES)
+        _pull(preview, remote, branch, what=refspec, subdirs=_RPMDB)
     commit = branch if revision is not None else resolve(preview, refspec)
     if commit is None:
         raise BaseError(f"Refspec {refspec} not found")
@@ -191,7 +192,7 @@ def peek_commit(repo: OSTree.Repo, refspec: str, commit: str, scratch: Path, *, 
     if offline:
         raise BaseError("It is not in the repository, and no network was to be used")
     preview = _scratch_repository(repo, remote, scratch)
-    _pull(preview, remote, commit, what=f"commit {commit} of {refspec}", subdirs=RPMDB_DIRECTORIES)
+    _pull(preview, remote, commit, what=f"commit {commit} of {refspec}", subdirs=_RPMDB)
     return preview
 
 

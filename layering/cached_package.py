@@ -14,7 +14,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
 from journal.values import Package  # noqa: E402
-from layering.labels import Labels  # noqa: E402
+from layering.labels import Labels, byte_string  # noqa: E402
 from layering.payload import Attributes  # noqa: E402
 from layering.rpmfile import RpmFile, header_of  # noqa: E402
 
@@ -116,7 +116,7 @@ def commit_metadata(read: RpmFile, package: Package, attributes: Attributes, lab
         "layer.signed-by": GLib.Variant("s", package.signed_by or ""),
         "layer.policy": GLib.Variant("s", labels.checksum),
         "layer.attributes": GLib.Variant("s", msgspec.json.encode(attributes).decode()),
-        "layer.prefix": _bytes(read.prefix),
+        "layer.prefix": byte_string(read.prefix),
     }
     return GLib.Variant("a{sv}", metadata)
 
@@ -130,10 +130,6 @@ def branch_of(nevra: str) -> str:
 def _texts(metadata: GLib.Variant) -> dict[str, str] | None:
     values = {key: metadata.lookup_value(f"layer.{key}", GLib.VariantType("s")) for key in _KEYS}
     return None if None in values.values() else {key: value.get_string() for key, value in values.items()}
-
-
-def _bytes(data: bytes) -> GLib.Variant:
-    return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(data), True)
 
 
 def _escape(text: str) -> str:

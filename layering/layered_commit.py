@@ -31,9 +31,9 @@ from layering.policy_modules import REBUILD, goes_into_store, module_of, modules
 from layering.relabel import Relabel  # noqa: E402
 from layering.rpmdb import (  # noqa: E402
     checkout_rpmdb,
-    coloured_owner_of,
     database_files,
     install,
+    owner_of,
     package_list,
     rpmdb_directory,
 )
@@ -161,7 +161,7 @@ def _write(
     def base_owner(path: str) -> tuple[str, int] | None:
         if not untouched.exists():
             checkout_rpmdb(repo, inputs.base, untouched)
-        return coloured_owner_of(untouched, path)
+        return owner_of(untouched, path)
 
     timestamp = max([facts.timestamp, *(package.build_time for package in packages)])
     root = scratch / "root"

@@ -13,6 +13,7 @@ from typing import Any
 
 import rpm
 
+from layering.librpm import UNCHECKED
 from layering.rpmfile import nevra_of
 
 LUA = "<lua>"
@@ -106,7 +107,7 @@ def in_order(headers: Iterable[rpm.hdr]) -> list[rpm.hdr]:
     """The headers as rpm would install their packages: what a package needs comes before it."""
     sorted_headers = sorted(headers, key=nevra_of)
     transaction = rpm.TransactionSet()
-    transaction.setVSFlags(rpm.RPMVSF_MASK_NOSIGNATURES | rpm.RPMVSF_MASK_NODIGESTS)
+    transaction.setVSFlags(UNCHECKED)
     for index, header in enumerate(sorted_headers):
         transaction.addInstall(header, index, "i")
     transaction.order()

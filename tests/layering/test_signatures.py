@@ -11,9 +11,10 @@ import pytest
 import rpm
 
 from layering.errors import SignatureError
+from layering.librpm import DBPATH
 from layering.progress import Silent
 from layering.resolver import Demand
-from layering.signatures import RPMDB, Keyring, certificates
+from layering.signatures import Keyring, certificates
 from tests.acceptance import rpms
 from tests.acceptance.bases import BaseTree
 from tests.acceptance.repositories import Repository
@@ -161,7 +162,7 @@ def test_a_key_in_the_bases_own_rpmdb_is_good(world: World, key: SigningKey, tmp
     publish(world, key)
     resolver = world.resolver()
     root = world.directory / "root0"
-    command = ["rpmkeys", "--root", str(root), "--dbpath", RPMDB, "--import"]
+    command = ["rpmkeys", "--root", str(root), "--dbpath", f"/{DBPATH}", "--import"]
     subprocess.run([*command, str(key.export(tmp_path / "key.asc"))], check=True)
     files = resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
     assert next(iter(files)).signed_by == key_ids(key)[0]
