@@ -14,6 +14,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
 from journal.values import Package  # noqa: E402
+from layering.commit_tree import text_in  # noqa: E402
 from layering.labels import Labels, byte_string  # noqa: E402
 from layering.payload import Attributes  # noqa: E402
 from layering.rpmfile import RpmFile, header_of  # noqa: E402
@@ -42,7 +43,7 @@ class CachedPackage:
     @property
     def ref(self) -> str:
         """Its branch in the cache."""
-        return f"{REF_PREFIX}/{branch_of(self.nevra)}/{self.package.sha256}"
+        return ref_of(self.package)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -121,6 +122,11 @@ def commit_metadata(read: RpmFile, package: Package, attributes: Attributes, lab
     return GLib.Variant("a{sv}", metadata)
 
 
+def ref_of(package: Package) -> str:
+    """The branch of a package in the cache. Its checksum has to be known."""
+    return f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.sha256}"
+
+
 def branch_of(nevra: str) -> str:
     """rpm-ostree's name for a package's branch, NAME/EVR.ARCH: other characters are _HH, and _ is __."""
     name, version, release = nevra.rsplit("-", 2)
@@ -128,8 +134,8 @@ def branch_of(nevra: str) -> str:
 
 
 def _texts(metadata: GLib.Variant) -> dict[str, str] | None:
-    values = {key: metadata.lookup_value(f"layer.{key}", GLib.VariantType("s")) for key in _KEYS}
-    return None if None in values.values() else {key: value.get_string() for key, value in values.items()}
+    found = {key: text for key in _KEYS if (text := text_in(metadata, f"layer.{key}")) is not None}
+    return found if len(found) == len(_KEYS) else None
 
 
 def _escape(text: str) -> str:
