@@ -67,7 +67,7 @@ def resolve(work: Work, goal: Goal, *, repo: OSTree.Repo | None = None, message:
                 policy=goal.policy,
             )
         )
-        packages = plan.as_recorded((each.package for each in resolution.packages), work.state.packages)
+        packages = plan.as_recorded(resolution.packages, work.state.packages)
         provided, notes = set(resolution.provided_by_base), resolution.notes
         required_by = dict(resolution.required_by)
     target = HostState(

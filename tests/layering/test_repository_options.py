@@ -75,7 +75,7 @@ def test_the_cheaper_repository_is_taken_for_the_same_package(world: World) -> N
     world.configure(dear.repo_file("a-dear") + "cost=2000\n", "a.repo")
     configured(world)
     [package] = world.resolver().resolve(demand(world, "other")).packages
-    assert package.package.repository == "test"
+    assert package.repository == "test"
 
 
 def test_the_next_of_several_baseurls_answers_for_one_that_does_not(world: World) -> None:

@@ -70,10 +70,10 @@ def test_a_request_brings_what_it_requires_and_recommends_and_why_is_told(world:
     resolver: Resolver = world.resolver()
     resolution = resolver.resolve(Demand(requests("app")))
     everything = ["app-1.0-1.noarch", "app-data-1.0-1.noarch", "docs-1.0-1.noarch", "libapp-1.0-1.x86_64"]
-    assert nevras(resolution) == downloads(resolution) == everything
+    assert nevras(resolution) == everything
     assert resolution.required_by == dict.fromkeys(everything[1:], ("app-1.0-1.noarch",))
-    assert {each.repository for each in resolution.layered} == {"test"}
-    assert resolution.layered[0].sha256 == rpms.sha256(world.repository.directory / "app-1.0-1.noarch.rpm")
+    assert {each.repository for each in resolution.packages} == {"test"}
+    assert resolution.packages[0].sha256 == rpms.sha256(world.repository.directory / "app-1.0-1.noarch.rpm")
 
 
 def test_a_package_can_be_asked_for_by_name_version_capability_path_and_pattern(world: World) -> None:
@@ -152,10 +152,11 @@ def test_keeping_moves_no_layered_package_though_there_are_newer_ones(world: Wor
     build(world, "lib", "2.0")
     build(world, "more", requires=["lib"])
     world.repository.publish()
-    resolution = world.resolver().resolve(demand(world, "app", "more", kept=(app, lib)))
+    asked = demand(world, "app", "more", kept=(app, lib))
+    resolution = world.resolver().resolve(asked)
     assert nevras(resolution) == ["app-1.0-1.noarch", "lib-1.0-1.noarch", "more-1.0-1.noarch"]
-    assert downloads(resolution) == ["more-1.0-1.noarch"]
-    assert package(app) in resolution.layered
+    assert downloads(resolution, asked) == ["more-1.0-1.noarch"]
+    assert package(app) in resolution.packages
 
 
 def test_keeping_refuses_what_takes_another_version_and_says_so(world: World) -> None:
@@ -210,12 +211,8 @@ def test_offline_drops_what_no_request_needs_and_looks_at_no_repository(world: W
     assert len(resolver.resolve(both).packages) == 5
     resolution = resolver.resolve(one)
     assert nevras(resolution) == ["lib-1.0-1.noarch", "other-1.0-1.noarch", "own-1.0-1.noarch"]
-    assert (downloads(resolution), resolution.layered[0]) == ([], package_of(everything, one, "lib"))
+    assert downloads(resolution, one) == []
     assert resolver.resolve(nothing).packages == ()
-
-
-def package_of(paths: tuple[Path, ...], asked: Demand, name: str) -> Package:
-    return next(each for each in asked.kept if each.nevra.startswith(f"{name}-"))
 
 
 def test_offline_sees_no_repository_also_when_they_were_loaded_before(world: World) -> None:
@@ -238,7 +235,7 @@ def test_a_layered_package_that_is_no_longer_cached_is_found_in_the_repository(w
     for policy in ("keep", "offline"):
         asked = Demand(requests("app"), (package(app), package(lib)), {package(app): world.header(app)}, policy)
         resolution = world.resolver().resolve(asked)
-        assert (nevras(resolution), downloads(resolution)) == (
+        assert (nevras(resolution), downloads(resolution, asked)) == (
             ["app-1.0-1.noarch", "lib-1.0-1.noarch"],
             ["lib-1.0-1.noarch"],
         )
@@ -252,8 +249,9 @@ def test_upgrade_takes_the_newest_and_drops_what_is_no_longer_needed(world: Worl
     build(world, "app", "2.0", requires=["new"])
     build(world, "new")
     world.repository.publish()
-    resolution = world.resolver().resolve(demand(world, "app", kept=(app, old), policy="upgrade"))
-    assert nevras(resolution) == downloads(resolution) == ["app-2.0-1.noarch", "new-1.0-1.noarch"]
+    asked = demand(world, "app", kept=(app, old), policy="upgrade")
+    resolution = world.resolver().resolve(asked)
+    assert nevras(resolution) == downloads(resolution, asked) == ["app-2.0-1.noarch", "new-1.0-1.noarch"]
 
 
 def test_upgrade_keeps_a_package_that_the_repository_has_dropped(world: World) -> None:
@@ -262,9 +260,10 @@ def test_upgrade_keeps_a_package_that_the_repository_has_dropped(world: World) -
     world.repository.remove("app")
     world.repository.publish()
     app = build_rpm(world.directory / "elsewhere", "app", requires=["lib"])
-    resolution = world.resolver().resolve(demand(world, "app", kept=(app, lib_of(world)), policy="upgrade"))
+    asked = demand(world, "app", kept=(app, lib_of(world)), policy="upgrade")
+    resolution = world.resolver().resolve(asked)
     assert nevras(resolution) == ["app-1.0-1.noarch", "lib-2.0-1.noarch"]
-    assert downloads(resolution) == ["lib-2.0-1.noarch"]
+    assert downloads(resolution, asked) == ["lib-2.0-1.noarch"]
     assert lib.exists()
 
 
@@ -315,16 +314,18 @@ def test_a_package_made_anew_under_its_nevra_is_taken_by_upgrade_and_left_alone_
     build(world, "more")
     world.repository.publish()
     for policy, expected in {"keep": before, "prefer": before, "upgrade": now}.items():
-        resolution = world.resolver().resolve(demand(world, "app", "more", kept=(before,), policy=policy))
-        assert resolution.layered[0].sha256 == rpms.sha256(expected), policy
-        assert resolution.packages[0].download == (expected is now)
+        asked = demand(world, "app", "more", kept=(before,), policy=policy)
+        resolution = world.resolver().resolve(asked)
+        assert resolution.packages[0].sha256 == rpms.sha256(expected), policy
+        assert ("app-1.0-1.noarch" in downloads(resolution, asked)) == (expected is now)
 
 
 def test_upgrade_downloads_nothing_that_is_cached(world: World) -> None:
     app = build(world, "app")
     world.repository.publish()
-    resolution = world.resolver().resolve(demand(world, "app", kept=(app,), policy="upgrade"))
-    assert (nevras(resolution), downloads(resolution)) == (["app-1.0-1.noarch"], [])
+    asked = demand(world, "app", kept=(app,), policy="upgrade")
+    resolution = world.resolver().resolve(asked)
+    assert (nevras(resolution), downloads(resolution, asked)) == (["app-1.0-1.noarch"], [])
 
 
 def test_prefer_moves_only_what_the_base_demands(world: World) -> None:
@@ -402,10 +403,11 @@ def test_a_local_rpm_is_layered_as_it_is_and_the_repositories_give_what_it_lacks
     lib = build(world, "lib")
     world.repository.publish()
     for policy in ("keep", "prefer", "upgrade"):
-        resolution = world.resolver().resolve(demand(world, mine, policy=policy))
+        asked = demand(world, mine, policy=policy)
+        resolution = world.resolver().resolve(asked)
         assert nevras(resolution) == ["lib-1.0-1.noarch", "mine-1.0-1.noarch"]
-        assert downloads(resolution) == ["lib-1.0-1.noarch"]
-        assert resolution.layered[1] == package(mine, "@local")
+        assert downloads(resolution, asked) == ["lib-1.0-1.noarch"]
+        assert resolution.packages[1] == package(mine, "@local")
     asked = demand(world, mine, kept=(lib,))
     world.unplug()
     assert nevras(world.resolver().resolve(asked)) == ["lib-1.0-1.noarch", "mine-1.0-1.noarch"]
@@ -560,10 +562,10 @@ def test_cacheonly_uses_what_is_cached_and_nothing_else(world: World) -> None:
         with pytest.raises(RepositoryError, match="Repository test"):
             world.resolver(cacheonly=True).resolve(Demand(requests("app")))
         resolver = world.resolver()
-        resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+        resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
         before = web.count()
         resolver = world.resolver(cacheonly=True)
-        app, more = resolver.resolve(Demand(requests("app", "more"))).layered
+        app, more = resolver.resolve(Demand(requests("app", "more"))).packages
         assert resolver.download([app], Silent())
         with pytest.raises(RepositoryError, match=r"not in the cache.*: more-1\.0-1\.noarch"):
             resolver.download([more], Silent())
@@ -582,14 +584,14 @@ def test_downloads_come_with_their_sha256_whatever_the_metadata_has(world: World
             resolver = world.resolver()
             resolution = resolver.resolve(Demand(requests("app")))
             progress = Steps()
-            files = resolver.download(resolution.layered, progress)
+            files = resolver.download(resolution.packages, progress)
             assert list(files) == [package(app)]
             assert files[package(app)].read_bytes() == app.read_bytes()
             assert progress.said == ([("Downloading 1 package", app.stat().st_size)] if url == web.url else [])
             assert progress.amount == (app.stat().st_size if url == web.url else 0)
     assert rpms_made == [app]
-    kept = world.resolver().resolve(demand(world, "app", kept=(app,), policy="upgrade"))
-    assert downloads(kept) == []
+    asked = demand(world, "app", kept=(app,), policy="upgrade")
+    assert downloads(world.resolver().resolve(asked), asked) == []
 
 
 def republish(repository: Repository, checksum: str) -> None:
@@ -626,7 +628,7 @@ def test_a_damaged_package_is_refused_with_both_checksums(world: World, over_htt
         resolver = world.resolver()
         resolution = resolver.resolve(Demand(requests("app")))
         with pytest.raises(ChecksumMismatch) as refused:
-            resolver.download(resolution.layered, Silent())
+            resolver.download(resolution.packages, Silent())
     assert refused.value.message == (
         f"Package app-1.0-1.noarch from repository test has the wrong checksum: "
         f"expected sha256 {expected}, found {rpms.sha256(app)}"
@@ -643,7 +645,7 @@ def test_a_missing_package_of_a_repository_is_named(world: World) -> None:
             resolver = world.resolver()
             resolution = resolver.resolve(Demand(requests("app")))
             with pytest.raises(RepositoryError, match=r"app-1\.0-1\.noarch.*test"):
-                resolver.download(resolution.layered, Silent())
+                resolver.download(resolution.packages, Silent())
 
 
 def test_a_file_of_the_same_name_from_before_is_downloaded_anew_and_a_good_one_is_not(world: World) -> None:
@@ -657,7 +659,7 @@ def test_a_file_of_the_same_name_from_before_is_downloaded_anew_and_a_good_one_i
             resolver = world.resolver()
             resolver.refresh()
             for _ in range(2):
-                files = resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+                files = resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
                 assert files == {package(app): world.cache_dir / "packages/test/app-1.0-1.noarch.rpm"}
         assert web.count("*.rpm") == 2
 
@@ -699,7 +701,7 @@ def test_nothing_is_written_but_the_cache_and_nothing_is_said(
         world.configure(world.repository.repo_file(url=web.url))
         before |= snapshot(world.deployment)
         resolver = world.resolver()
-        resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+        resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
         with pytest.raises(PackagesNotFound):
             resolver.resolve(Demand(requests("absent")))
         resolver.close()

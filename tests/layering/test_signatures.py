@@ -62,7 +62,7 @@ def publish(world: World, key: SigningKey | None, gpgkey: str = "", options: str
 
 def signer(world: World) -> str | None:
     resolver = world.resolver()
-    files = resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+    files = resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
     return next(iter(files)).signed_by
 
 
@@ -164,7 +164,7 @@ def test_a_key_in_the_bases_own_rpmdb_is_good(world: World, key: SigningKey, tmp
     root = world.directory / "root0"
     command = ["rpmkeys", "--root", str(root), "--dbpath", f"/{DBPATH}", "--import"]
     subprocess.run([*command, str(key.export(tmp_path / "key.asc"))], check=True)
-    files = resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+    files = resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
     assert next(iter(files)).signed_by == key_ids(key)[0]
 
 
@@ -177,10 +177,10 @@ def test_a_key_is_fetched_over_http_and_is_there_offline_from_then_on(world: Wor
         resolver = world.resolver(cacheonly=True)
         world.resolver().resolve(Demand(requests("app")))
         with pytest.raises(SignatureError, match=rf"Key {web.url}/KEY of repository test can't be used: "):
-            resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+            resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
         assert signer(world) == key_ids(key)[0]
         before = web.count()
-        files = resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+        files = resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
         assert (next(iter(files)).signed_by, web.count()) == (key_ids(key)[0], before)
         web.fail()
         with pytest.raises(SignatureError, match="503"):
