@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.main import UNCHANGED, Globals
-from cli.reading import journal_path
+from cli.reading import journal_path, osname
 from journal.store import Journal
 
 if TYPE_CHECKING:
@@ -112,12 +112,11 @@ def not_empty(ctx: click.Context, argument: click.Parameter, value: Any) -> Any:
 def open_host(ctx: click.Context) -> Host:
     """The host that the command line names, with progress shown on a terminal."""
     from cli.progress import for_terminal
-    from layering import identity, stateroot
+    from layering import identity
     from layering.host import Host
 
     chosen: Globals = ctx.obj
-    name = stateroot.choose(chosen.sysroot, chosen.stateroot)
-    return Host(chosen.sysroot, name, identity.context(sys.argv[1:]), progress=for_terminal())
+    return Host(chosen.sysroot, osname(ctx), identity.context(sys.argv[1:]), progress=for_terminal())
 
 
 def run(
