@@ -12,10 +12,8 @@ from tests.acceptance.bases import BRANCH, BaseTree, ostree
 from tests.acceptance.checks import settled, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import HttpServer, Repository
+from tests.acceptance.repositories import BAZ, FOO, HttpServer, Repository
 
-FOO = "foo-1.0-1.noarch"
-BAZ = "baz-1.0-1.noarch"
 METADATA = "var/cache/layer"
 
 

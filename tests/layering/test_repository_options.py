@@ -12,11 +12,10 @@ import pytest
 
 from layering.errors import PackagesNotFound, RepositoryError
 from tests.acceptance.bases import BaseTree
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import NOWHERE, Repository
 from tests.layering.universes import World, demand, nevras
 from tests.layering.web import WebServer
 
-NOWHERE = "http://127.0.0.1:9/nothing-listens-here"
 MODULES = """---
 document: modulemd
 version: 2
