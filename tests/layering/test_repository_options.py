@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from layering.errors import PackagesNotFound, RepositoryError
-from tests.acceptance.bases import BaseTree
-from tests.acceptance.repositories import NOWHERE, Repository
+from tests.acceptance.repositories import NOWHERE
 from tests.layering.universes import World, demand, nevras
 from tests.layering.web import WebServer
 
@@ -43,15 +40,12 @@ data:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, BaseTree(tmp_path / "remote"), Repository(tmp_path / "packages"))
+def world(world: World) -> World:
     for version in ("1.0", "2.0"):
         world.repository.build("tool", version)
     world.repository.build("other")
     world.repository.publish()
-    yield world
-    for resolver in world.opened:
-        resolver.close()
+    return world
 
 
 def configured(world: World, *options: str, url: str | None = None) -> None:

@@ -16,19 +16,9 @@ from layering.progress import Silent
 from layering.resolver import Demand
 from layering.signatures import Keyring, certificates
 from tests.acceptance import rpms
-from tests.acceptance.bases import BaseTree
-from tests.acceptance.repositories import Repository
 from tests.acceptance.rpms import SigningKey, build_rpm
 from tests.layering.universes import World, requests
 from tests.layering.web import WebServer
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, BaseTree(tmp_path / "remote"), Repository(tmp_path / "packages"))
-    yield world
-    for resolver in world.opened:
-        resolver.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from journal.values import Request
 from layering.plan import Goal
-from layering.undoing import NotReversible, redo, undo
+from layering.undoing import AlreadySo, NotReversible, redo, undo
 from projections.deeds import Deed, deeds
 from projections.host import NOTHING, HostState, fold
 from projections.transactions import Transaction, tell
@@ -96,6 +96,7 @@ def test_undo_and_redo_take_turns_as_often_as_one_likes() -> None:
         ([BARE, with_names("jq"), BARE], r"'jq' was taken back by transaction 3 \(pkg-add\)"),
         ([BARE, with_names("jq"), BARE, with_names("jq")], r"'jq' was asked for by transaction 4 \(pkg-add\)"),
         ([with_names("jq"), BARE, with_names("jq")], r"'jq' was asked for by transaction 3 \(pkg-add\)"),
+        ([with_names("jq"), BARE, with_names("jq"), BARE], r"'jq' was taken back by transaction 4 \(pkg-add\)"),
         ([BARE, moved(BARE, 2), moved(BARE, 3)], r"the base was moved by transaction 3 \(pkg-add\)"),
         ([BARE, moved(BARE, 1, "other:branch"), BARE], r"the base was moved by transaction 3 \(pkg-add\)"),
         ([with_names("jq"), with_names("jq", jq=2), with_names("jq", jq=3)], "jq-2-1.x86_64 is not layered now"),
@@ -104,6 +105,17 @@ def test_undo_and_redo_take_turns_as_often_as_one_likes() -> None:
 def test_undo_is_refused_where_a_later_transaction_makes_it_meaningless(targets: list[HostState], reason: str) -> None:
     with pytest.raises(NotReversible, match=f"Transaction 2 can't be undone: {reason}"):
         Past(2, targets).undo()
+
+
+def test_only_what_is_in_force_as_a_whole_is_done_already() -> None:
+    """What `--idempotent` takes for success: neither a base that moved on nor a package that went is."""
+    there = moved(with_names("jq"), 2)
+    with pytest.raises(AlreadySo):
+        Past(2, [BARE, there]).redo()
+    for later in (moved(there, 3), msgspec.structs.replace(there, **layer(["jq"], {"jq": 2}))):
+        with pytest.raises(NotReversible) as caught:
+            Past(2, [BARE, there, later]).redo()
+        assert not isinstance(caught.value, AlreadySo)
 
 
 def test_all_reasons_are_given() -> None:
