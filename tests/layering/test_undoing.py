@@ -160,6 +160,23 @@ def test_versions_that_an_upgrade_moved_go_back_with_it_and_later_ones_stay() ->
     assert goal.kept == (package("jq", 1), package("vim", 3))
 
 
+def test_the_packages_of_then_come_first_then_those_that_are_here_and_the_newest_only_on_another_base() -> None:
+    """See docs/adr/0064."""
+    then, here = package("jq", 1), package("jq", 2)
+    moved_too = [with_names("jq"), moved(with_names("jq", jq=2), 2)]
+    assert [(goal.policy, goal.kept) for goal in Past(2, moved_too).undo()] == [
+        ("offline", (then,)),
+        ("offline", (then, here)),
+        ("prefer", (here,)),
+        ("upgrade", (here,)),
+    ]
+    assert [(goal.policy, goal.kept) for goal in Past(2, [with_names("jq"), BARE]).undo()] == [
+        ("offline", (then,)),
+        ("offline", (then,)),
+        ("prefer", ()),
+    ]
+
+
 def test_where_versions_are_all_that_moved_nothing_else_will_do() -> None:
     old, new = with_names("jq"), with_names("jq", jq=2)
     assert [goal.kept for goal in Past(2, [old, new]).undo()] == [old.packages]
