@@ -38,6 +38,7 @@ class CachedPackage:
 
     @property
     def nevra(self) -> str:
+        """NAME-[EPOCH:]VERSION-RELEASE.ARCH."""
         return self.package.nevra
 
     @property
@@ -52,6 +53,7 @@ class CachedPackage:
 
     @cached_property
     def attributes(self) -> Attributes:
+        """What the tree can't say."""
         text = self._metadata.lookup_value("layer.attributes", None).get_string()
         return msgspec.json.decode(text, type=Attributes)
 
@@ -62,6 +64,7 @@ class CachedPackage:
 
     @cached_property
     def header(self) -> rpm.hdr:
+        """The RPM's main header."""
         return header_of(self.prefix)
 
     @property

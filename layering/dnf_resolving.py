@@ -44,6 +44,11 @@ class Resolving:
         self._lacking = [each for each in demand.kept if (each.nevra, each.sha256) not in cached]
 
     def resolution(self) -> Resolution:
+        """The resolution.
+
+        Raises:
+            FilelistsNeeded: it may be had once all paths are known. And what `Resolver.resolve` raises.
+        """
         if lost := [each.spec for each in self._requests if each.sha256 and not self._has_file(each)]:
             raise ResolveError(f"Local packages are no longer in the package cache: {', '.join(lost)}")
         if not self._requests and self._demand.policy != "keep":

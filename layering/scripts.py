@@ -82,7 +82,7 @@ class Base:
     """
 
     triggers: Callable[[Iterable[str]], list[rpm.hdr]] = lambda _: []
-    file_triggers: Callable[[], list[rpm.hdr]] = lambda: []
+    file_triggers: Callable[[], list[rpm.hdr]] = list
     providing: Callable[[str], list[rpm.hdr]] = lambda _: []
     files: Callable[[], Iterable[str]] = lambda: ()
 
@@ -97,6 +97,7 @@ class Plan:
 
     @property
     def scripts(self) -> tuple[Script, ...]:
+        """All of them, in the order in which they run."""
         return self.before + self.after
 
     def __bool__(self) -> bool:
