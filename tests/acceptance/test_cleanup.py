@@ -175,6 +175,17 @@ def test_another_tools_prune_takes_nothing_that_is_held(long_lived: tuple[Host, 
     assert set(left) <= commits(host)
 
 
+def test_b_holds_again_what_has_lost_its_ref(host: Host) -> None:
+    """As `doctor` says of a commit that nothing holds."""
+    host.ok("pkg-add", "foo")
+    held = [ref for ref in host.refs() if ref.startswith(("layer/key/", "layer/base/"))]
+    assert len(held) == 2
+    for ref in held:
+        ostree("refs", "--delete", ref, repo=host.repo)
+    host.ok("cleanup", "-b")
+    assert set(held) <= set(host.refs())
+
+
 def test_another_stateroots_history_keeps_what_it_needs(host: Host) -> None:
     host.admin("os-init", "other")
     host.admin("deploy", "--os=other", "--karg=root=LABEL=root", "test:os/stable")
