@@ -9,13 +9,11 @@ processors. All have to end in the same commits.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +21,7 @@ from pathlib import Path
 
 import dnf  # noqa: F401 - it is there whenever packages are imported, and makes forks larger
 
+from bench.measuring import in_directory
 from journal.values import Package
 from layering.parallel import processors
 from layering.pkgcache import PackageCache
@@ -34,12 +33,8 @@ BIG_FILE = 4_500_000
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--directory", type=Path, help="where to work (default: a temporary directory)")
-    arguments.add_argument("--repeat", type=int, default=5)
-    given = arguments.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.directory, prefix="importing-") as name:
-        run(Path(name), given.repeat)
+    with in_directory(__doc__) as (work, given):
+        run(work, given.repeat)
 
 
 def run(work: Path, repeat: int) -> None:

@@ -9,13 +9,11 @@ the base with hardlinks, the files copied in, the whole committed again with the
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,12 +24,14 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, OSTree  # noqa: E402
 
-from journal.events import Package  # noqa: E402
+from bench.measuring import in_directory  # noqa: E402
+from journal.values import Package  # noqa: E402
 from layering import layered_commit  # noqa: E402
 from layering.layer_key import layer_inputs  # noqa: E402
 from layering.layered_commit import compose  # noqa: E402
+from layering.librpm import DBPATH  # noqa: E402
 from layering.pkgcache import PackageCache  # noqa: E402
-from layering.rpmdb import DBPATH, database_files, install  # noqa: E402
+from layering.rpmdb import database_files, install  # noqa: E402
 from layering.rpmfile import read_rpm  # noqa: E402
 from layering.trees import metadata_checksum  # noqa: E402
 
@@ -50,12 +50,8 @@ Times = dict[str, list[float]]
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--directory", type=Path, help="where to work (default: a temporary directory)")
-    arguments.add_argument("--repeat", type=int, default=5)
-    given = arguments.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.directory, prefix="layer-cost-") as name:
-        run(Path(name), given.repeat)
+    with in_directory(__doc__) as (work, given):
+        run(work, given.repeat)
 
 
 def run(work: Path, repeat: int) -> None:

@@ -10,16 +10,15 @@ switch) is timed by itself, since its cost is the image's; all else has to follo
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from bench.layer_cost import BASES, base_repo, realistic_rpmdb, rpmbuild
+from bench.measuring import in_directory, seconds
 
 PACKAGE_FILES = 50
 ENVIRONMENT = {**os.environ, "OSTREE_SYSROOT_DEBUG": "mutable-deployments"}
@@ -52,12 +51,8 @@ BOOTABLE = {
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--directory", type=Path, help="where to work (default: a temporary directory)")
-    arguments.add_argument("--repeat", type=int, default=5)
-    given = arguments.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.directory, prefix="pkg-add-") as name:
-        run(Path(name), given.repeat)
+    with in_directory(__doc__) as (work, given):
+        run(work, given.repeat)
 
 
 def run(work: Path, repeat: int) -> None:
@@ -68,8 +63,8 @@ def run(work: Path, repeat: int) -> None:
         sysroot = host(work, count, rpmdb, repository)
         outside, deploying = [], []
         for number in range(repeat + 1):
-            seconds, deployed = pkg_add(sysroot, f"small{number}")
-            outside.append(seconds - deployed)
+            taken, deployed = pkg_add(sysroot, f"small{number}")
+            outside.append(taken - deployed)
             deploying.append(deployed)
         first, *rest = outside
         columns.setdefault("first pkg-add (adopts, fetches metadata)", []).append(f"{first:.3f} s")
@@ -111,20 +106,16 @@ def pkg_add(sysroot: Path, package: str) -> tuple[float, float]:
     os.sync()  # what was written before is not this command's
     started = time.perf_counter()
     done = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True)
-    seconds = time.perf_counter() - started
-    return seconds, float(done.stderr.rpartition("deploying: ")[2])
+    taken = time.perf_counter() - started
+    return taken, float(done.stderr.rpartition("deploying: ")[2])
 
 
 def deploy(sysroot: Path) -> float:
-    started = time.perf_counter()
-    admin(sysroot, "deploy", "--os=bench", "base")
-    return time.perf_counter() - started
+    return seconds(lambda: admin(sysroot, "deploy", "--os=bench", "base"))
 
 
 def start_of_python() -> float:
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "pass"], check=True)
-    return time.perf_counter() - started
+    return seconds(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
 
 
 def ostree(sysroot: Path, *arguments: str) -> None:

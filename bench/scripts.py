@@ -22,7 +22,6 @@ processor time, medians of interleaved repeats, three of ours for one of theirs.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import resource
@@ -35,39 +34,26 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import gi
 
 gi.require_version("OSTree", "1.0")
-from gi.repository import GLib, OSTree  # noqa: E402
+from gi.repository import OSTree  # noqa: E402
 
-from bench.layer_cost import SMALL, TIME, base_repo, realistic_rpmdb  # noqa: E402
-from journal.events import Package  # noqa: E402
-from layering.base_scripts import base_of  # noqa: E402
-from layering.cached_package import CachedPackage  # noqa: E402
-from layering.labels import UNLABELLED  # noqa: E402
-from layering.layer_key import layer_inputs  # noqa: E402
-from layering.layered_commit import compose  # noqa: E402
+from bench.layer_cost import SMALL, base_repo, realistic_rpmdb  # noqa: E402
+from bench.measuring import in_directory  # noqa: E402
+from bench.two_ways import POST, Ours, Theirs, checkout, with_shell  # noqa: E402
+from journal.values import Package  # noqa: E402
 from layering.pkgcache import PackageCache  # noqa: E402
-from layering.rpmdb import DBPATH, checkout_rpmdb, database_files, install, package_list  # noqa: E402
 from layering.rpmfile import read_rpm  # noqa: E402
-from layering.scripted import Ground, graft_and_run, scratch_for  # noqa: E402
-from layering.scripts import plan_scripts  # noqa: E402
-from layering.trees import lookup  # noqa: E402
+from layering.scripted import scratch_for  # noqa: E402
 from tests.acceptance.rpms import build_rpm  # noqa: E402
 
 FILES = 100_000
 TARGET = 20
 MORE = 2  # runs of ours for one of theirs: it is so short that what the disk has left to do is felt
-AT_CWD = -100
-POST = """echo new > /usr/share/new
-echo 'games2:x:99:99::/:/sbin/nologin' >> /etc/passwd
-rm /usr/lib/p1/base-1-1 /usr/lib/p2/base-2-2
-rm -r /usr/lib/p3
-"""
 OURS, THEIRS = "ours: base deployed", "theirs"
 FIRST, LATER = "ours: base not deployed, first layer", "ours: base not deployed, later ones"
 CHECKOUT = "one checkout of the base"
@@ -77,15 +63,11 @@ FULL_COMMIT = "theirs, commit without the cache"
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--directory", type=Path, help="where to work (default: a temporary directory)")
-    arguments.add_argument("--repeat", type=int, default=5)
-    given = arguments.parse_args()
     with (
-        tempfile.TemporaryDirectory(dir=given.directory, prefix="layer-scripts-") as name,
+        in_directory(__doc__) as (work, given),
         tempfile.TemporaryDirectory(dir="/dev/shm", prefix="layer-scripts-") as scratch,
     ):
-        sys.exit(run(Path(name), Path(scratch), given.repeat))
+        sys.exit(run(work, Path(scratch), given.repeat))
 
 
 def run(work: Path, scratch: Path, repeat: int) -> int:
@@ -101,7 +83,7 @@ def run(work: Path, scratch: Path, repeat: int) -> int:
     with measured.step("ours, once a command: can overlays be made?"):
         scratch_for(repo, work)
     ours = Ours(work, scratch, repo, base, cached)
-    theirs = Theirs(work, repo, base, cached, measured)
+    theirs = Theirs(work, repo, base, cached, measured.step)
     deployed = {base: work / "deployed"}
     for _ in range(repeat):
         assert measured.run(OURS, partial(ours.compose, deployed)) - {"/usr/lib/passwd"} == measured.run(
@@ -174,151 +156,10 @@ class Measured:
         return 0 if medians[COMMAND][0] / medians[OURS][0] >= TARGET else 1
 
 
-@dataclass
-class Ours:
-    """Our way. scratch: as `Host` has it. count: each run is a layer of its own."""
-
-    work: Path
-    scratch: Path
-    repo: OSTree.Repo
-    base: str
-    cached: CachedPackage
-    count: int = 0
-
-    def compose(self, deployed: dict[str, Path] | None = None) -> str:
-        self.count += 1
-        inputs = layer_inputs(self.base, [self.cached.package], options={"run": str(self.count)})
-        return compose(self.repo, inputs, [self.cached], self.scratch, deployed=deployed).commit
-
-    def scripts_only(self, deployed: dict[str, Path]) -> str:
-        """All but the rpmdb: it is read for the base's triggers, and stays as it is."""
-        root = self.scratch / "asked"
-        checkout_rpmdb(self.repo, self.base, root)
-        plan = plan_scripts([self.cached.header], base_of(root))
-        shutil.rmtree(root)
-        ground = Ground(self.scratch, deployed)
-        grafted, _ = graft_and_run(
-            self.repo,
-            self.base,
-            [self.cached],
-            lambda _: None,
-            plan=plan,
-            ground=ground,
-            rpmdb=DBPATH,
-            timestamp=TIME,
-            labels=UNLABELLED,
-            relabel=lambda _: [self.cached],
-        )
-        return commit_tree(self.repo, self.base, grafted.tree)
-
-    def forget_checkout(self) -> None:
-        shutil.rmtree(self.work / "repo/extensions/layer/base", ignore_errors=True)
-
-
-@dataclass
-class Theirs:
-    """The usual way."""
-
-    work: Path
-    repo: OSTree.Repo
-    base: str
-    cached: CachedPackage
-    measured: Measured
-    tree: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tree = self.work / "tree"
-        self.files = self.work / "files"  # the package's, as in rpm-ostree's cache
-        for name, text in SMALL.items():
-            (self.files / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.files / name).write_text(text)
-
-    def compose(self, *, rpmdb: bool = True, scan: bool = False, steps: bool = True) -> str:
-        step = self.measured.step if steps else _untold
-        if scan:
-            self.repo.scan_hardlinks(None)
-        with step("  checkout -H"):
-            checkout(self.repo, self.base, self.tree)
-        with step("  package"):
-            subprocess.run(["cp", "-al", f"{self.files}/.", self.tree], check=True)
-        with step("  bwrap over rofiles-fuse"):
-            self.run_script()
-        if rpmdb:
-            with step("  rpmdb"):
-                self.enter_package()
-        with step("  commit"):
-            modifier = OSTree.RepoCommitModifier.new(OSTree.RepoCommitModifierFlags.DEVINO_CANONICAL, None)
-            root = OSTree.MutableTree.new()
-            self.repo.write_dfd_to_mtree(AT_CWD, str(self.tree), root, modifier)
-            return commit_tree(self.repo, self.base, root)
-
-    def run_script(self) -> None:
-        mounted = self.work / "mounted"
-        mounted.mkdir(exist_ok=True)
-        subprocess.run(["rofiles-fuse", "--copyup", self.tree, mounted], check=True)
-        command = ["bwrap", "--unshare-net", "--unshare-pid", "--bind", mounted / "usr", "/usr", "--symlink"]
-        command += ["usr/bin", "/bin", "--bind", mounted / "usr/etc", "/etc", "--dev", "/dev", "--proc", "/proc"]
-        subprocess.run([*command, "/bin/sh", "-ec", POST], check=True)
-        subprocess.run(["umount", mounted], check=True)
-
-    def enter_package(self) -> None:
-        database = self.tree / DBPATH / "rpmdb.sqlite"
-        copy = database.with_name("copy")
-        shutil.copyfile(database, copy)  # the checkout's is the repository's own file
-        copy.rename(database)
-        install(self.tree, [self.cached.prefix], TIME)
-        for path in database.parent.iterdir():
-            if path not in database_files(self.tree):
-                path.unlink()
-
-
-@contextmanager
-def _untold(_: str) -> Iterator[None]:
-    yield
-
-
 def processor_time() -> float:
     """User and system time, seconds, of this process and its children."""
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in both)
-
-
-def with_shell(repo: OSTree.Repo, base: str, rpmdb: Path) -> str:
-    """The base with a shell that runs, and what goes with it."""
-    repo.prepare_transaction()
-    tree = OSTree.MutableTree.new_from_commit(repo, base)
-    usr = lookup(tree, "usr")
-    _, programs = usr.ensure_dir("bin")
-    programs.set_metadata_checksum(usr.get_metadata_checksum())
-    busybox = Path(shutil.which("busybox") or "busybox").read_bytes()
-    programs.replace_file("sh", repo.write_regfile_inline(None, 0, 0, 0o100755, None, busybox))
-    for name in ("rm",):
-        programs.replace_file(name, repo.write_symlink(None, 0, 0, None, "sh"))
-    for name in ("bin", "sbin"):
-        tree.replace_file(name, repo.write_symlink(None, 0, 0, None, "usr/bin"))
-    _, root = repo.write_mtree(tree)
-    listed = GLib.Variant("a{sv}", {"rpmostree.rpmdb.pkglist": GLib.Variant("a(sssss)", package_list(rpmdb))})
-    _, commit = repo.write_commit_with_time(None, "base", "", listed, root, TIME)
-    repo.transaction_set_ref(None, "base", commit)
-    repo.commit_transaction()
-    return str(commit)
-
-
-def checkout(repo: OSTree.Repo, commit: str, target: Path) -> None:
-    """The commit as hardlinks."""
-    options = OSTree.RepoCheckoutAtOptions()
-    options.mode = OSTree.RepoCheckoutMode.NONE
-    options.no_copy_fallback = True
-    repo.checkout_at(options, AT_CWD, str(target), commit, None)
-
-
-def commit_tree(repo: OSTree.Repo, base: str, tree: OSTree.MutableTree) -> str:
-    """End the transaction with a commit of the tree."""
-    _, root = repo.write_mtree(tree)
-    _, commit = repo.write_commit_with_time(base, "layer", "", None, root, TIME)
-    repo.transaction_set_ref(None, "layer", commit)
-    repo.commit_transaction()
-    return str(commit)
 
 
 def changed(repo: OSTree.Repo, commit: str) -> set[str]:

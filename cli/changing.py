@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.main import UNCHANGED, Globals, reader_is_gone
-from cli.reading import journal_path
+from cli.reading import journal_path, osname
 from journal.store import Journal
 
 if TYPE_CHECKING:
@@ -101,13 +101,12 @@ def newest_transaction(ctx: click.Context) -> int:
 def open_host(ctx: click.Context) -> Host:
     """The host that the command line names, with progress shown on a terminal."""
     from cli.progress import for_terminal
-    from layering import identity, stateroot
+    from layering import identity
     from layering.host import Host
 
     chosen: Globals = ctx.obj
-    name = stateroot.choose(chosen.sysroot, chosen.stateroot)
     context = identity.context(sys.argv[1:])
-    return Host(chosen.sysroot, name, context, progress=for_terminal(), commit_point=_ignore_interrupts)
+    return Host(chosen.sysroot, osname(ctx), context, progress=for_terminal(), commit_point=_ignore_interrupts)
 
 
 def _ignore_interrupts() -> None:

@@ -11,8 +11,7 @@ import click
 
 from cli import rendering
 from cli.main import Globals
-from cli.reading import open_journal
-from layering import stateroot
+from cli.reading import open_journal, osname
 from layering.nevra import compare
 from projections import points
 from projections.difference import Difference, difference
@@ -63,7 +62,7 @@ def _deployment(ctx: click.Context, journal: Journal, text: str) -> tuple[int | 
     from layering.sysroot import Sysroot
 
     chosen: Globals = ctx.obj
-    sysroot = Sysroot(chosen.sysroot, stateroot.choose(chosen.sysroot, chosen.stateroot))
+    sysroot = Sysroot(chosen.sysroot, osname(ctx))
     index = _INDEX.fullmatch(text)
     for number, deployment in enumerate(sysroot.deployments):
         if text == deployment.id or (index and int(index[1]) == number):

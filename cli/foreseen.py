@@ -9,7 +9,6 @@ import click
 from cli import rendering
 from cli.documents import Rehearsed
 from cli.outcome import lines
-from journal.printable import printable
 from layering.nevra import compare
 from projections.difference import difference
 from projections.host import names
@@ -44,8 +43,7 @@ def document(context: Context, invocation: Invocation, result: Result) -> Rehear
 
 def tell_available(result: Result, *, packages: bool) -> None:
     """An upgrade that is to be had: its version and commit, and how much changes; with `packages`, what."""
-    for note in result.notes:
-        click.echo(f"Note: {printable(note)}", err=True)
+    rendering.print_notes(result.notes)
     if not result.changes:
         click.echo(result.message)
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from cli.rendering import SHORT, count, package_lines
+from cli.rendering import SHORT, count, package_lines, print_notes
 from journal.events import (
     BaseChanged,
     CacheDropped,
@@ -18,7 +18,6 @@ from journal.events import (
     TransactionPinned,
     TransactionUnpinned,
 )
-from journal.printable import printable
 from layering.host import Result
 from projections.host import names
 
@@ -31,8 +30,7 @@ def tell(result: Result, *, preview: bool = False) -> None:
 
     preview: nothing more was asked for than what would change.
     """
-    for note in result.notes:
-        click.echo(f"Note: {printable(note)}", err=True)
+    print_notes(result.notes)
     if not result.changes:
         click.echo(result.message or "No change.")
         return

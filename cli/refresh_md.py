@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 
 from cli import changing, rendering
 from cli.documents import RepositoryMetadata
-from journal.printable import printable
 
 
 @click.command("refresh-md", short_help="Fetch the repositories' metadata anew.")
@@ -20,18 +17,14 @@ def command(ctx: click.Context, force: bool, as_json: bool) -> None:
     with changing.open_host(ctx).repositories() as resolver:
         found = resolver.refresh()
         notes = resolver.notes
-    for note in notes:
-        click.echo(f"Note: {printable(note)}", err=True)
+    rendering.print_notes(notes)
     if as_json:
-        rendering.print_json([RepositoryMetadata(each.id, _instant(each.generated), each.packages) for each in found])
+        rendering.print_json(
+            [RepositoryMetadata(each.id, rendering.instant(each.generated), each.packages) for each in found]
+        )
         return
     if not found:
         click.echo("No package repositories are enabled.", err=True)
         return
-    rows = [(each.id, _instant(each.generated), f"{each.packages:,}") for each in found]
+    rows = [(each.id, rendering.instant(each.generated), f"{each.packages:,}") for each in found]
     rendering.print_lines(rendering.table(("Repository", "Generated", "Packages"), rows))
-
-
-def _instant(seconds: int) -> str:
-    """RFC 3339, UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 import msgspec
 
+from journal.printable import printable
 from projections.packages import name_arch
 
 SHORT = 12
@@ -29,6 +30,11 @@ def local_time(recorded: str) -> str:
     """An instant of the journal in local time, to the second."""
     moment = datetime.fromisoformat(recorded.removesuffix("Z")[:26] + "+00:00")  # datetime knows microseconds, no more
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def instant(seconds: int) -> str:
+    """RFC 3339, UTC, of seconds since the epoch."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], cut: Sequence[int] = ()) -> Iterable[str]:
@@ -65,6 +71,12 @@ def print_lines(lines: Iterable[str]) -> None:
         return
     if shown:
         click.echo("\n".join(shown))  # at once: there may be many thousand
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """What the administrator should hear of, on stderr; what a note quotes can't steer the terminal."""
+    for note in notes:
+        click.echo(f"Note: {printable(note)}", err=True)
 
 
 def fields(pairs: Iterable[tuple[str, str | None]], indent: str = "") -> Iterable[str]:

@@ -21,8 +21,7 @@ def command(ctx: click.Context, text: str, cacheonly: bool, as_json: bool) -> No
     with changing.open_host(ctx).repositories(cacheonly=cacheonly) as resolver:
         found = resolver.search(text)
         notes = resolver.notes
-    for note in notes:
-        click.echo(f"Note: {printable(note)}", err=True)
+    rendering.print_notes(notes)
     if as_json:
         rendering.print_json(found)
         return

@@ -14,7 +14,6 @@ from cli.reading import open_journal
 from journal.events import JournalReplayed, LayerCommitted
 from journal.values import Package
 from projections import points
-from projections.errors import BadPoint
 from projections.transactions import Failure, Transaction, tell
 
 if TYPE_CHECKING:
@@ -28,9 +27,7 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, transaction: str, as_json: bool) -> None:
     """Show one transaction: who, when, why, what it changed, and its events."""
     journal = open_journal(ctx)
-    number = points.number_of(journal, transaction)
-    if number is None:
-        raise BadPoint(f"{transaction!r} is no transaction", hint="Say N, last or last-1.")
+    number = points.named(journal, transaction)
     if as_json:
         rendering.print_json(document(journal, number))
     else:
@@ -47,14 +44,14 @@ def document(journal: Journal, number: int) -> Shown:
             type=event.type,
             version=event.version,
             recorded_at=event.recorded_at,
-            payload=payload_of(event.payload),
+            payload=_recorded(event.payload),
         )
         for event in events
     )
     return Shown(**msgspec.structs.asdict(tell(events)), events=shown)
 
 
-def payload_of(payload: object) -> object:
+def _recorded(payload: object) -> object:
     """A payload as it was recorded; one that is not understood is shown all the same."""
     return payload.payload if hasattr(payload, "payload") else payload
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +11,8 @@ import click
 from cli import rendering
 from cli.documents import Deployment, JournalHead, Status
 from cli.main import Globals
+from cli.reading import journal_path, osname
 from journal.store import Journal
-from layering import stateroot
 from projections.host import HostState, names
 
 if TYPE_CHECKING:
@@ -35,9 +35,8 @@ def command(ctx: click.Context, verbose: bool, as_of: str | None, pending_exit_7
     if as_of and pending_exit_77:
         raise click.UsageError("--pending-exit-77 is about now, --as-of about then.")
     chosen: Globals = ctx.obj
-    osname = stateroot.choose(chosen.sysroot, chosen.stateroot)
-    path = stateroot.journal_path(chosen.sysroot, osname)
-    document = _now(chosen.sysroot, osname, path) if as_of is None else _at_point(osname, path, as_of)
+    name, path = osname(ctx), journal_path(ctx)
+    document = _now(chosen.sysroot, name, path) if as_of is None else _at_point(name, path, as_of)
     if as_json:
         rendering.print_json(document)
     else:
@@ -53,11 +52,11 @@ def _is_pending(document: Status) -> bool:
     return first is not None and not first.booted and any(each.booted for each in others)
 
 
-def _now(sysroot_path: Path, osname: str, path: Path) -> Status:
+def _now(sysroot_path: Path, name: str, path: Path) -> Status:
     from layering import sync
     from layering.sysroot import Sysroot
 
-    sysroot = Sysroot(sysroot_path, osname)
+    sysroot = Sysroot(sysroot_path, name)
     journal = Journal.open(path) if path.exists() else None
     deployments = []
     for number, deployment in enumerate(sysroot.deployments):
@@ -74,7 +73,7 @@ def _now(sysroot_path: Path, osname: str, path: Path) -> Status:
                 base_timestamp=_timestamp(sysroot, state.base_commit),
             )
         )
-    return Status(osname, tuple(deployments), _journal(path, journal))
+    return Status(name, tuple(deployments), _journal(path, journal))
 
 
 def _timestamp(sysroot: Sysroot, base_commit: str | None) -> str | None:
@@ -86,10 +85,10 @@ def _timestamp(sysroot: Sysroot, base_commit: str | None) -> str | None:
         seconds = base_facts(sysroot.repo, base_commit or "").timestamp
     except BaseError:
         return None
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return rendering.instant(seconds)
 
 
-def _at_point(osname: str, path: Path, as_of: str) -> Status:
+def _at_point(name: str, path: Path, as_of: str) -> Status:
     """As of then there is one deployment to tell of: the head, as the events lead to it."""
     from projections import points
 
@@ -100,7 +99,7 @@ def _at_point(osname: str, path: Path, as_of: str) -> Status:
     if state:
         head = {"id": state.deployment, "commit": state.commit, "transaction": state.transaction}
         entries.append(_entry(state, booted=False, staged=False, pinned=False, base_timestamp=None, **head))
-    return Status(osname, tuple(entries), _journal(path, journal, position))
+    return Status(name, tuple(entries), _journal(path, journal, position))
 
 
 def _entry(state: HostState, **found: Any) -> Deployment:

@@ -21,7 +21,7 @@ import msgspec
 
 from docs import manual
 from docs.documents import DOCUMENTS
-from journal.events import PAYLOADS, Event, Payload
+from journal.events import PAYLOADS, Envelope, Event, Payload
 from journal.values import Actor, HostIdentity, Package, PackageChange, Request, Summary
 
 DOCS = Path(__file__).parent
@@ -84,14 +84,9 @@ def document_schema(kind: Any, title: str) -> dict[str, Any]:
 
 def _envelope() -> dict[str, Any]:
     """Of an event, as it is stored; its payload is told apart by its type."""
-    _, definitions = msgspec.json.schema_components([_without_payload()], ref_template=_REFERENCE)
+    _, definitions = msgspec.json.schema_components([Envelope], ref_template=_REFERENCE)
     envelope = _tidy(definitions)["Envelope"]
-    return {key: value for key, value in envelope.items() if key != "title"}
-
-
-def _without_payload() -> type[msgspec.Struct]:
-    fields = [(field.name, field.type) for field in msgspec.structs.fields(Event) if field.name != "payload"]
-    return msgspec.defstruct("Envelope", fields, frozen=True)
+    return {key: value for key, value in envelope.items() if key not in ("title", "description")}
 
 
 def _catalogue() -> str:

@@ -93,7 +93,9 @@ Nothing changed, where
 .B \\-\\-check
 or
 .B \\-\\-preview
-was given.
+was given; or another deployment than the booted one is next, where
+.B \\-\\-pending\\-exit\\-77
+was.
 .SH ENVIRONMENT
 .TP
 .BR LAYER_SYSROOT ", " LAYER_OS
@@ -116,9 +118,6 @@ is given.
 .B LAYER_KEEP
 How many transactions keep their commits through
 .BR "layer cleanup \\-b" .
-.TP
-.B LAYER_SCRIPT_TIMEOUT
-Seconds after which a package's script is ended; 600 by default.
 .TP
 .B LAYER_DEBUG
 Set to anything: say more, and where an internal error happened.

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from journal.errors import JournalCorrupt
-from journal.events import PAYLOADS, Event, Fact, Payload, UnknownEvent
-from journal.values import Actor, Context, HostIdentity
+from journal.events import PAYLOADS, Envelope, Event, Fact, Payload, UnknownEvent
+from journal.values import Context
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -25,18 +25,7 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 _TYPES = {payload.TYPE: payload for payload in PAYLOADS}
 
 
-class _Envelope(msgspec.Struct, frozen=True):
-    position: int
-    event_id: str
-    transaction: int
-    transaction_uuid: str
-    type: str
-    version: int
-    recorded_at: str
-    host: HostIdentity
-    actor: Actor
-    command_line: str
-    tool_version: str
+class _Record(Envelope, frozen=True):
     payload: msgspec.Raw
 
 
@@ -44,7 +33,7 @@ _AT_ONCE = 64
 """Records that are decoded in one call: some 50 kB, and no more than that twice where they are large."""
 
 _encoder = msgspec.json.Encoder()
-_envelopes = msgspec.json.Decoder(_Envelope)
+_records = msgspec.json.Decoder(_Record)
 _payloads = {payload.TYPE: msgspec.json.Decoder(payload) for payload in PAYLOADS}
 
 
@@ -59,7 +48,7 @@ def encode(
     context: Context,
 ) -> str:
     """The record of one event, to be stored as it stands."""
-    envelope = _Envelope(
+    record = _Record(
         position=position,
         event_id=event_id,
         transaction=transaction,
@@ -73,7 +62,7 @@ def encode(
         tool_version=context.tool_version,
         payload=msgspec.Raw(_encoder.encode(payload)),
     )
-    return _encoder.encode(envelope).decode()
+    return _encoder.encode(record).decode()
 
 
 def decode(record: str | bytes, upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS) -> Event:
@@ -83,22 +72,22 @@ def decode(record: str | bytes, upcasters: Mapping[tuple[str, int], Upcaster] = 
         JournalCorrupt: the record is no envelope, or its payload is not what its type and version say.
     """
     try:
-        envelope = _envelopes.decode(record)
-        payload = _decode_payload(envelope, upcasters)
+        decoded = _records.decode(record)
+        payload = _decode_payload(decoded, upcasters)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _no_record(record, error) from error
     return Event(
-        envelope.position,
-        envelope.event_id,
-        envelope.transaction,
-        envelope.transaction_uuid,
-        envelope.type,
-        envelope.version,
-        envelope.recorded_at,
-        envelope.host,
-        envelope.actor,
-        envelope.command_line,
-        envelope.tool_version,
+        decoded.position,
+        decoded.event_id,
+        decoded.transaction,
+        decoded.transaction_uuid,
+        decoded.type,
+        decoded.version,
+        decoded.recorded_at,
+        decoded.host,
+        decoded.actor,
+        decoded.command_line,
+        decoded.tool_version,
         payload,
     )
 
@@ -142,16 +131,16 @@ def _no_record(record: str | bytes, error: Exception) -> JournalCorrupt:
     return JournalCorrupt(f"Not a record of the journal: {error}: {excerpt[:120]}")
 
 
-def _decode_payload(envelope: _Envelope, upcasters: Mapping[tuple[str, int], Upcaster]) -> Payload:
-    known = _TYPES.get(envelope.type)
-    if known is None or envelope.version > known.VERSION:
-        return UnknownEvent(envelope.payload)
-    if envelope.version == known.VERSION:
-        return _payloads[envelope.type].decode(envelope.payload)
-    fields = msgspec.json.decode(envelope.payload, type=dict[str, Any])
-    for version in range(envelope.version, known.VERSION):
-        step = upcasters.get((envelope.type, version))
+def _decode_payload(record: _Record, upcasters: Mapping[tuple[str, int], Upcaster]) -> Payload:
+    known = _TYPES.get(record.type)
+    if known is None or record.version > known.VERSION:
+        return UnknownEvent(record.payload)
+    if record.version == known.VERSION:
+        return _payloads[record.type].decode(record.payload)
+    fields = msgspec.json.decode(record.payload, type=dict[str, Any])
+    for version in range(record.version, known.VERSION):
+        step = upcasters.get((record.type, version))
         if step is None:
-            return UnknownEvent(envelope.payload)
+            return UnknownEvent(record.payload)
         fields = step(fields)
     return msgspec.convert(fields, known)

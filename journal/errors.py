@@ -3,8 +3,10 @@
 LayerError                       exit 1
 ├── journal.errors.JournalError
 │   ├── JournalCorrupt           not readable as SQLite, or a record that cannot be decoded
+│   ├── JournalAltered           what it says is not what was recorded in it
 │   ├── JournalForeign           a SQLite file that is not a journal
 │   ├── JournalTooNew            written by a later schema than this version knows
+│   ├── JournalNotReadable       belongs to others
 │   ├── JournalNotWritable       cannot be created or written
 │   ├── JournalMissing           nothing was recorded on this host yet
 │   ├── UnexpectedPosition       somebody else appended first

@@ -276,12 +276,8 @@ OUTCOMES: tuple[type[Outcome], ...] = (
 )
 
 
-class Event(msgspec.Struct, frozen=True):
-    """A recorded event: its envelope, and its payload decoded.
-
-    position: 1, 2, 3, … without a gap. event_id: UUIDv7. transaction: number of the transaction, likewise gapless.
-    recorded_at: RFC 3339, UTC, nanoseconds. version: of the payload's schema, as it was recorded.
-    """
+class Envelope(msgspec.Struct, frozen=True):
+    """What every event is recorded with, whatever its type; fields as in `Event`."""
 
     position: int
     event_id: str
@@ -294,6 +290,15 @@ class Event(msgspec.Struct, frozen=True):
     actor: Actor
     command_line: str
     tool_version: str
+
+
+class Event(Envelope, frozen=True):
+    """A recorded event: its envelope, and its payload decoded.
+
+    position: 1, 2, 3, … without a gap. event_id: UUIDv7. transaction: number of the transaction, likewise gapless.
+    recorded_at: RFC 3339, UTC, nanoseconds. version: of the payload's schema, as it was recorded.
+    """
+
     payload: Payload
 
 

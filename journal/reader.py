@@ -15,9 +15,8 @@ from journal.stored import SINCE_CHECKPOINTS, Stored
 _AT_ONCE = 256
 """Records that are read before any of them is looked at, where many are."""
 
-_OUTCOME_TYPES = tuple(outcome.TYPE for outcome in OUTCOMES)
 # Spelled out, so that SQLite recognises the condition of the partial index.
-IS_OUTCOME = "type IN ({})".format(", ".join(f"'{name}'" for name in _OUTCOME_TYPES))
+IS_OUTCOME = "type IN ({})".format(", ".join(f"'{outcome.TYPE}'" for outcome in OUTCOMES))
 
 
 class Reader(Stored):

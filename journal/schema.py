@@ -11,14 +11,12 @@ import sqlite3
 from sqlite_utils import Database, Migrations
 
 from journal.errors import JournalCorrupt
-from journal.events import OUTCOMES
 from journal.file import MIGRATIONS, applied, objects
+from journal.reader import IS_OUTCOME
 from journal.store import APPLICATION_ID, SCHEMA_VERSION
 from journal.views import SEARCH, SEARCH_FILL, VIEWS
 
 migrations = Migrations(MIGRATIONS)
-
-_OUTCOME_TYPES = ", ".join(f"'{outcome.TYPE}'" for outcome in OUTCOMES)
 
 
 @migrations()
@@ -40,7 +38,7 @@ def m001_events(db: Database) -> None:
     db.execute("CREATE UNIQUE INDEX events_event_id ON events (event_id)")
     db.execute("CREATE INDEX events_transaction ON events (transaction_number, position)")
     db.execute("CREATE INDEX events_transaction_uuid ON events (transaction_uuid)")
-    db.execute(f"CREATE INDEX events_outcome ON events (recorded_at, position) WHERE type IN ({_OUTCOME_TYPES})")
+    db.execute(f"CREATE INDEX events_outcome ON events (recorded_at, position) WHERE {IS_OUTCOME}")
     db.execute(
         "CREATE INDEX events_deployment ON events (json_extract(record, '$.payload.deployment'))"
         " WHERE type = 'transaction-committed'"
@@ -111,7 +109,7 @@ def m006_views(db: Database) -> None:
     for statement in (*VIEWS, *SEARCH):
         db.execute(statement)
     db.execute(
-        f"CREATE TRIGGER events_searched AFTER INSERT ON events WHEN NEW.type IN ({_OUTCOME_TYPES})\n"
+        f"CREATE TRIGGER events_searched AFTER INSERT ON events WHEN NEW.{IS_OUTCOME}\n"
         f"BEGIN {SEARCH_FILL} WHERE transaction_number = NEW.transaction_number;\nEND"
     )
 

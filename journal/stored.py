@@ -28,6 +28,7 @@ class Stored:
         self._connection = connection
 
     def close(self) -> None:
+        """Let go of the file; nothing can be asked from then on."""
         self._connection.close()
 
     @property

@@ -7,6 +7,8 @@ The search keeps its text and its index. Described in docs/sql.md, column by col
 
 from __future__ import annotations
 
+from journal.reader import IS_OUTCOME
+
 _HISTORY = """
 CREATE VIEW history AS
 SELECT
@@ -186,10 +188,6 @@ FROM events f
 WHERE f.type IN ('transaction-failed', 'transaction-refused', 'transaction-interrupted')
 """
 
-_OUTCOMES = (
-    "'transaction-committed', 'transaction-unchanged', 'transaction-failed', 'transaction-refused',"
-    " 'transaction-interrupted'"
-)
 _SEARCHED = "'transaction-started', 'transaction-unchanged', 'transaction-failed', 'transaction-refused'," + (
     " 'deployment-observed', 'base-changed', 'requests-changed', 'layer-committed'"
 )
@@ -207,7 +205,7 @@ SELECT
     )) AS packages
 FROM events e
 WHERE +e.type IN ({_SEARCHED}) AND EXISTS (SELECT 1 FROM events o
-    WHERE o.transaction_number = e.transaction_number AND +o.type IN ({_OUTCOMES}))
+    WHERE o.transaction_number = e.transaction_number AND +o.{IS_OUTCOME})
 """
 
 # With the text in it: FTS5 reads no view over JSON for text that lies elsewhere. That it is what the records say is

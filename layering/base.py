@@ -11,10 +11,12 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.base_facts import commit_version  # noqa: E402
+from layering.commit_tree import is_whole  # noqa: E402
 from layering.errors import BaseError, Refused  # noqa: E402
 from layering.progress import Progress  # noqa: E402
+from layering.rpmdb import PLACES  # noqa: E402
 
-RPMDB_DIRECTORIES = ("/usr/share/rpm", "/usr/lib/sysimage/rpm")
+_RPMDB = tuple(f"/{place}" for place in PLACES)
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 _ABBREVIATED = re.compile("[0-9a-f]{7,63}")
 
@@ -110,12 +112,12 @@ def peek(repo: OSTree.Repo, refspec: str, revision: str | None, scratch: Path) -
     if revision is not None:
         _pull(preview, remote, branch, what=refspec, depth=-1, flags=OSTree.RepoPullFlags.COMMIT_ONLY)
         branch = _find(preview, refspec, revision)
-    if revision is None or not _is_complete(repo, branch):
-        _pull(preview, remote, branch, what=refspec, subdirs=RPMDB_DIRECTORIES)
+    if revision is None or not is_whole(repo, branch):
+        _pull(preview, remote, branch, what=refspec, subdirs=_RPMDB)
     commit = branch if revision is not None else resolve(preview, refspec)
     if commit is None:
         raise BaseError(f"Refspec {refspec} not found")
-    return (repo, commit) if _is_complete(repo, commit) else (preview, commit)
+    return (repo, commit) if is_whole(repo, commit) else (preview, commit)
 
 
 def at_hand(repo: OSTree.Repo, refspec: str, revision: str | None) -> str:
@@ -125,7 +127,7 @@ def at_hand(repo: OSTree.Repo, refspec: str, revision: str | None) -> str:
         BaseError: it is not there.
     """
     commit = resolve(repo, refspec) if revision is None else _find(repo, refspec, revision)
-    if commit is None or not _is_complete(repo, commit):
+    if commit is None or not is_whole(repo, commit):
         raise BaseError(f"Refspec {refspec} not found: the repository has no such branch")
     return commit
 
@@ -170,7 +172,7 @@ def ensure(repo: OSTree.Repo, refspec: str, commit: str, progress: Progress) -> 
     Raises:
         BaseError: it is neither here nor at the remote.
     """
-    if _is_complete(repo, commit):
+    if is_whole(repo, commit):
         return
     remote, _ = split(refspec)
     if not remote:
@@ -185,7 +187,7 @@ def peek_commit(repo: OSTree.Repo, refspec: str, commit: str, scratch: Path, *, 
     Raises:
         BaseError: it is neither here nor, unless `offline`, at the remote.
     """
-    if _is_complete(repo, commit):
+    if is_whole(repo, commit):
         return repo
     remote, _ = split(refspec)
     if not remote:
@@ -193,20 +195,12 @@ def peek_commit(repo: OSTree.Repo, refspec: str, commit: str, scratch: Path, *, 
     if offline:
         raise BaseError("It is not in the repository, and no network was to be used")
     preview = _scratch_repository(repo, remote, scratch)
-    _pull(preview, remote, commit, what=f"commit {commit} of {refspec}", subdirs=RPMDB_DIRECTORIES)
+    _pull(preview, remote, commit, what=f"commit {commit} of {refspec}", subdirs=_RPMDB)
     return preview
 
 
 def _gone(refspec: str, commit: str) -> BaseError:
     return BaseError(f"Base commit {commit} is gone from the repository, and {refspec} is a local branch")
-
-
-def _is_complete(repo: OSTree.Repo, commit: str) -> bool:
-    try:
-        _, _, state = repo.load_commit(commit)
-    except GLib.Error:
-        return False
-    return not state & OSTree.RepoCommitState.PARTIAL
 
 
 def _pull(

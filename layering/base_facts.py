@@ -8,7 +8,7 @@ import msgspec
 gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
-from layering.commit_tree import read_text  # noqa: E402
+from layering.commit_tree import read_text, text_in  # noqa: E402
 from layering.errors import BaseError  # noqa: E402
 
 _OS_RELEASE = ("usr/lib/os-release", "usr/etc/os-release", "etc/os-release")
@@ -43,8 +43,7 @@ def base_facts(repo: OSTree.Repo, commit: str) -> BaseFacts:
 
 def commit_version(commit: GLib.Variant) -> str | None:
     """The version in a commit's metadata."""
-    version = commit.get_child_value(0).lookup_value("version", GLib.VariantType("s"))
-    return version.get_string() if version else None
+    return text_in(commit.get_child_value(0), "version") or None
 
 
 def parse_os_release(text: str) -> dict[str, str]:

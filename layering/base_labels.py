@@ -15,6 +15,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import OSTree  # noqa: E402
 
 from layering.file_contexts import FileContexts, Pattern, changed_patterns  # noqa: E402
+from layering.inodes import owner_and_mode  # noqa: E402
 from layering.labels import Labels, path_in_policy, relabelled  # noqa: E402
 from layering.trees import join, relabelled_metadata  # noqa: E402
 
@@ -43,7 +44,7 @@ class _Walk:
         for name, checksum in tree.get_files().items():
             path = join(real, name)
             if self._named(path, patterns):
-                mode = self.repo.load_file(checksum)[2].get_attribute_uint32("unix::mode")
+                _, _, mode = owner_and_mode(self.repo.load_file(checksum)[2])
                 if self._differs(path, mode):
                     found = relabelled(self.repo, checksum, self.after.label(path, mode))
                     tree.replace_file(name, found)

@@ -14,7 +14,8 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
 from journal.values import Package  # noqa: E402
-from layering.labels import Labels  # noqa: E402
+from layering.commit_tree import text_in  # noqa: E402
+from layering.labels import Labels, byte_string  # noqa: E402
 from layering.payload import Attributes  # noqa: E402
 from layering.rpmfile import RpmFile, header_of  # noqa: E402
 
@@ -37,12 +38,13 @@ class CachedPackage:
 
     @property
     def nevra(self) -> str:
+        """NAME-[EPOCH:]VERSION-RELEASE.ARCH."""
         return self.package.nevra
 
     @property
     def ref(self) -> str:
         """Its branch in the cache."""
-        return f"{REF_PREFIX}/{branch_of(self.nevra)}/{self.package.sha256}"
+        return ref_of(self.package)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -51,6 +53,7 @@ class CachedPackage:
 
     @cached_property
     def attributes(self) -> Attributes:
+        """What the tree can't say."""
         text = self._metadata.lookup_value("layer.attributes", None).get_string()
         return msgspec.json.decode(text, type=Attributes)
 
@@ -61,6 +64,7 @@ class CachedPackage:
 
     @cached_property
     def header(self) -> rpm.hdr:
+        """The RPM's main header."""
         return header_of(self.prefix)
 
     @property
@@ -116,9 +120,14 @@ def commit_metadata(read: RpmFile, package: Package, attributes: Attributes, lab
         "layer.signed-by": GLib.Variant("s", package.signed_by or ""),
         "layer.policy": GLib.Variant("s", labels.checksum),
         "layer.attributes": GLib.Variant("s", msgspec.json.encode(attributes).decode()),
-        "layer.prefix": _bytes(read.prefix),
+        "layer.prefix": byte_string(read.prefix),
     }
     return GLib.Variant("a{sv}", metadata)
+
+
+def ref_of(package: Package) -> str:
+    """The branch of a package in the cache. Its checksum has to be known."""
+    return f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.sha256}"
 
 
 def branch_of(nevra: str) -> str:
@@ -128,12 +137,8 @@ def branch_of(nevra: str) -> str:
 
 
 def _texts(metadata: GLib.Variant) -> dict[str, str] | None:
-    values = {key: metadata.lookup_value(f"layer.{key}", GLib.VariantType("s")) for key in _KEYS}
-    return None if None in values.values() else {key: value.get_string() for key, value in values.items()}
-
-
-def _bytes(data: bytes) -> GLib.Variant:
-    return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(data), True)
+    found = {key: text for key in _KEYS if (text := text_in(metadata, f"layer.{key}")) is not None}
+    return found if len(found) == len(_KEYS) else None
 
 
 def _escape(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Reading single paths out of a commit, through the links that lie on the way; nothing is checked out."""
+"""Reading a commit: single paths, through the links that lie on the way, and its metadata; nothing is checked out."""
 
 from __future__ import annotations
 
@@ -70,6 +70,21 @@ def root_of(repo: OSTree.Repo, commit: str) -> OSTree.RepoFile:
     repo.fsck_object(OSTree.ObjectType.DIR_META, metadata)
     _, root, _ = repo.read_commit(commit)
     return root
+
+
+def is_whole(repo: OSTree.Repo, commit: str) -> bool:
+    """Whether the commit is in the repository, with all of its tree so far as libostree knows."""
+    try:
+        _, _, state = repo.load_commit(commit)
+    except GLib.Error:
+        return False
+    return not state & OSTree.RepoCommitState.PARTIAL
+
+
+def text_in(metadata: GLib.Variant, key: str) -> str | None:
+    """A text in the metadata of a commit, None where there is none by that key."""
+    value = metadata.lookup_value(key, GLib.VariantType("s"))
+    return None if value is None else str(value.get_string())
 
 
 def _check(directory: OSTree.RepoFile) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import msgspec
 from journal.events import Payload
 from journal.values import Package, Request
 from layering import nevra, plan
+from layering.errors import PackagesNotFound, ResolveError
 from layering.plan import Goal
 from layering.resolver import LOCAL, Demand
 from layering.rpmdb import installed
@@ -66,7 +67,7 @@ def resolve(work: Work, goal: Goal, *, repo: OSTree.Repo | None = None, message:
                 policy=goal.policy,
             )
         )
-        packages = plan.as_recorded((each.package for each in resolution.packages), work.state.packages)
+        packages = plan.as_recorded(resolution.packages, work.state.packages)
         provided, notes = set(resolution.provided_by_base), resolution.notes
         required_by = dict(resolution.required_by)
     target = HostState(
@@ -89,6 +90,18 @@ def resolve(work: Work, goal: Goal, *, repo: OSTree.Repo | None = None, message:
             content=work.state.content,
         )
     return Decision(target, message, notes=notes)
+
+
+def resolve_first(
+    work: Work, goals: Sequence[Goal], *, repo: OSTree.Repo | None = None, message: str | None = None
+) -> Decision:
+    """As `resolve`, of the first of these goals that can be met; if none can, why not the last. All are on one base."""
+    for goal in goals[:-1]:
+        try:
+            return resolve(work, goal, repo=repo, message=message)
+        except (ResolveError, PackagesNotFound):
+            continue  # what is layered does not fit
+    return resolve(work, goals[-1], repo=repo, message=message)
 
 
 def _base_packages(work: Work, repo: OSTree.Repo, base_commit: str) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from layering.dnf_goal import Answer, Question, Unsolvable, hidden, solve
 from layering.dnf_universe import DnfUniverse
 from layering.errors import BaseWouldChange, PackagesNotFound, RepositoryError, ResolveError
 from layering.nevra import is_nevra
-from layering.resolver import Demand, Resolution, ResolvedPackage
+from layering.resolver import Demand, Resolution
 
 
 class FilelistsNeeded(Exception):
@@ -44,6 +44,11 @@ class Resolving:
         self._lacking = [each for each in demand.kept if (each.nevra, each.sha256) not in cached]
 
     def resolution(self) -> Resolution:
+        """The resolution.
+
+        Raises:
+            FilelistsNeeded: it may be had once all paths are known. And what `Resolver.resolve` raises.
+        """
         if lost := [each.spec for each in self._requests if each.sha256 and not self._has_file(each)]:
             raise ResolveError(f"Local packages are no longer in the package cache: {', '.join(lost)}")
         if not self._requests and self._demand.policy != "keep":
@@ -51,15 +56,14 @@ class Resolving:
         # Whatever else was ever cached in this universe is none of this demand's business.
         own = {*self._cached.values()}
         strangers = [each for each in self._of_commandline() if each not in own]
-        with hidden(self._sack, strangers):
+        with self._unseen(strangers):
             answer = self._answer()
         added = list(answer.added)
         if strange := [each for each in added if not is_nevra(str(each))]:
             names = ", ".join(repr(str(each)) for each in strange)
             raise RepositoryError(f"{strange[0].reponame} has packages that are called as none can be: {names}")
-        layered = sorted((self._describe(each) for each in added), key=lambda each: each.package.nevra)
         return Resolution(
-            packages=tuple(layered),
+            packages=tuple(sorted((self._describe(each) for each in added), key=lambda each: each.nevra)),
             provided_by_base=self._provided,
             required_by=dnf_specs.required_by(added, self._sack, self._installed),
             notes=(*self._universe.notes, *self._notes),
@@ -82,21 +86,19 @@ class Resolving:
             return self._solve(kept if self._demand.policy == "keep" else [], weak)
 
     def _offline(self) -> Answer:
-        own = {*self._kept.values(), *self._local}
-        others = [each for each in self._sack.query().available() if each not in own]
-        with hidden(self._sack, others):
+        with self._alone([*self._kept.values(), *self._local]):
             return self._solve()
 
     def _without_repositories(self) -> Answer | None:
         """The answer where nothing is lacking that repositories might have."""
         if any(hawkey.is_glob_pattern(each.spec) for each in self._requests):
             return None
-        own = {*self._kept.values(), *self._local}
-        with hidden(self._sack, [each for each in self._sack.query().available() if each not in own]):
+        own = [*self._kept.values(), *self._local]
+        with self._alone(own):
             choices = {each.spec: self._choices(each) for each in self._requests if not each.sha256}
             if not all(choices.values()):
                 return None
-            question = Question(self._any_of(choices), locked=[*self._kept.values(), *self._local])
+            question = Question(self._any_of(choices), locked=own)
             try:
                 answer = solve(self._sack, question, self._universe.installed)
             except Unsolvable:
@@ -165,8 +167,7 @@ class Resolving:
             raise self._explanation(question, unsolvable, bool(kept)) from None
         if not wished:
             return answer
-        chosen = {*answer.added}
-        with self._unseen([each for each in self._sack.query().available() if each not in chosen]):
+        with self._alone(answer.added):
             return self._solve(kept, weak)
 
     def _explanation(self, question: Question, unsolvable: Unsolvable, is_keeping: bool) -> ResolveError:
@@ -231,10 +232,13 @@ class Resolving:
         # hawkey's packages are equal where their NEVRAs are; their hash tells them apart.
         return [each for each in found if str(each) in own and hash(own[str(each)]) != hash(each)]
 
-    @contextmanager
-    def _unseen(self, packages: Collection[hawkey.Package]) -> Iterator[None]:
-        with hidden(self._sack, packages):
-            yield
+    def _unseen(self, packages: Iterable[hawkey.Package]) -> AbstractContextManager[None]:
+        return hidden(self._sack, packages)
+
+    def _alone(self, packages: Iterable[hawkey.Package]) -> AbstractContextManager[None]:
+        """Meanwhile these are the only candidates."""
+        own = {*packages}
+        return self._unseen([each for each in self._sack.query().available() if each not in own])
 
     def _of_commandline(self) -> list[hawkey.Package]:
         query = self._sack.query(flags=hawkey.IGNORE_EXCLUDES)
@@ -243,16 +247,15 @@ class Resolving:
     def _has_file(self, request: Request) -> bool:
         return (request.spec, request.sha256) in self._cached
 
-    def _describe(self, package: hawkey.Package) -> ResolvedPackage:
+    def _describe(self, package: hawkey.Package) -> Package:
         """The package as the demand has it, if it is among the cached, else as its repository has it."""
         nevra = str(package)
         for key, cached in self._cached.items():
             # Without a sha256 in the metadata, the same build of the same NEVRA is the same.
             if key[0] == nevra and (hash(cached) == hash(package) or _is_same(cached, key[1], package)):
-                return ResolvedPackage(self._known[key], download=False)
-        if known := self._known.get((nevra, sha256_of(package))):
-            return ResolvedPackage(known, download=True)
-        return ResolvedPackage(Package(nevra, sha256_of(package), package.reponame), download=True)
+                return self._known[key]
+        sha256 = sha256_of(package)
+        return self._known.get((nevra, sha256)) or Package(nevra, sha256, package.reponame)
 
     @cached_property
     def _installed(self) -> hawkey.Query:

@@ -29,10 +29,9 @@ from journal.errors import as_root
 from journal.printable import printable
 from layering import dnf_voice
 from layering.errors import RepositoryError
-from layering.librpm import captured_log, macros
+from layering.librpm import DBPATH, captured_log, macros
 from layering.progress import Progress
 from layering.resolver import RepositoryFacts, Universe
-from layering.signatures import RPMDB
 
 _RETRIES = 3  # of dnf's ten: what three attempts do not bring, seven more do not either
 _LINKS = 40  # as many links in one path as Linux follows, path_resolution(7)
@@ -131,7 +130,7 @@ class DnfUniverse:
         # libsolv notes in its cache which paths it has looked for: not having found one in less must not count in more.
         cache = self.universe.cache_dir / ("solv-filelists" if self.filelists else "solv")
         cache.mkdir(exist_ok=True)
-        with macros({"_dbpath": RPMDB}), captured_log():
+        with macros({"_dbpath": f"/{DBPATH}"}), captured_log():
             try:
                 sack = dnf.sack.Sack(
                     pkgcls=dnf.package.Package,
@@ -145,7 +144,7 @@ class DnfUniverse:
                 sack.load_system_repo(build_cache=False)
             except (hawkey.Exception, OSError) as error:
                 raise RepositoryError(
-                    f"The base's rpmdb in {self.universe.root}{RPMDB} can't be read: {error}"
+                    f"The base's rpmdb in {self.universe.root / DBPATH} can't be read: {error}"
                 ) from error
         sack._configure(conf.installonlypkgs, conf.installonly_limit, conf.allow_vendor_change)
         self.base._sack = sack

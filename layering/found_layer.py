@@ -9,6 +9,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
 from journal.values import Package  # noqa: E402
+from layering.commit_tree import text_in  # noqa: E402
 
 
 class FoundLayer(msgspec.Struct, frozen=True):
@@ -28,11 +29,10 @@ def read_layer(repo: OSTree.Repo, commit: str) -> FoundLayer | None:
     _, variant, _ = repo.load_commit(commit)
     metadata = variant.get_child_value(0)
     parent = OSTree.commit_get_parent(variant)
-    key = metadata.lookup_value("layer.key", GLib.VariantType("s"))
-    inputs = metadata.lookup_value("layer.inputs", GLib.VariantType("s"))
+    key, inputs = text_in(metadata, "layer.key"), text_in(metadata, "layer.inputs")
     if parent and key and inputs:
-        recorded = msgspec.json.decode(inputs.get_string(), type=_Inputs)
+        recorded = msgspec.json.decode(inputs, type=_Inputs)
         packages = tuple(sorted(Package(nevra, sha256) for nevra, sha256 in recorded.packages))
-        return FoundLayer(parent, packages, key.get_string())
+        return FoundLayer(parent, packages, key)
     client = metadata.lookup_value("rpmostree.clientlayer", GLib.VariantType("b"))
     return FoundLayer(parent) if parent and client and client.get_boolean() else None

@@ -29,6 +29,7 @@ from layering.path_resolution import FileInTheWay, PathResolution  # noqa: E402
 from layering.payload import Owner  # noqa: E402
 from layering.tmpfiles import below, top_of  # noqa: E402
 from layering.trees import IMPLIED_MODE, join, lookup, metadata_checksum, relabelled_metadata  # noqa: E402
+from projections.packages import name_arch  # noqa: E402
 
 _FILE = OSTree.ObjectType.FILE
 _TREE = OSTree.ObjectType.DIR_TREE
@@ -232,7 +233,7 @@ class _Graft:
         by_name: dict[str, PackageTree] = {}
         for layer in self.layers:
             if layer.package.attributes.tmpfiles:
-                name = layer.package.nevra.rsplit("-", 2)[0]
+                name, _ = name_arch(layer.package.nevra)
                 fragments[name].update(map(self._through_links, layer.package.attributes.tmpfiles))
                 by_name[name] = layer
         for name, lines in sorted(fragments.items()):

@@ -181,16 +181,15 @@ class Host:
             raise
 
     def _decide_and_deploy(self, work: Work, decide: Decide, options: Options, recorder: Recorder, uuid: str) -> Result:
-        state, journal = work.state, recorder.journal
+        state = work.state
         decision = decide(work)
         if isinstance(decision, Upkeep):
             idle = Upkeep(message="Nothing to download.")
             return self._keep_up(work, idle if options.download_only else decision, recorder, uuid)
 
         def result(target: HostState, changes: tuple[Payload, ...], **more: object) -> Result:
-            number = journal.number_of(uuid) or 0
-            transaction = tell(points.events_of(journal, number))
-            return Result(state, target, changes, transaction, notes=decision.notes, **more)  # type: ignore[arg-type]
+            told = recorder.told(uuid)
+            return Result(state, target, changes, told, notes=decision.notes, **more)  # type: ignore[arg-type]
 
         if decision.source:
             recorder.record(uuid, *decision.source)
@@ -230,9 +229,9 @@ class Host:
         changes = tuple(dict.fromkeys((*upkeep.intent, *outcome)))
         ended = TransactionCommitted() if changes else TransactionUnchanged(upkeep.message)
         self._conclude(recorder, uuid, *outcome, ended)
-        told = tell(points.events_of(recorder.journal, recorder.journal.number_of(uuid) or 0))
         message = None if changes else upkeep.message
-        return Result(work.state, after(work.state, changes), changes, told, message, upkeep.notes)
+        target = after(work.state, changes)
+        return Result(work.state, target, changes, recorder.told(uuid), message, upkeep.notes)
 
     def _conclude(self, recorder: Recorder, uuid: str, *payloads: Payload) -> None:
         """Record these events, the last of which is the outcome."""

@@ -14,6 +14,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.file_contexts import CONTEXTS, FileContexts  # noqa: E402
+from layering.inodes import owner_and_mode, write_file  # noqa: E402
 from layering.policy import Policy, PolicyBroken  # noqa: E402
 
 LABEL = b"security.selinux"
@@ -95,13 +96,13 @@ def path_in_policy(path: str) -> str:
 def attributes_of(pairs: Iterable[tuple[bytes, bytes]]) -> GLib.Variant:
     """Extended attributes as an OSTree object has them. pairs: names, which end with a zero byte, and values."""
     # By hand: PyGObject makes a value of its own of each byte, which costs more than looking up a label.
-    tuples = [GLib.Variant.new_tuple(_bytes(name), _bytes(value)) for name, value in sorted(pairs)]
+    tuples = [GLib.Variant.new_tuple(byte_string(name), byte_string(value)) for name, value in sorted(pairs)]
     return GLib.Variant.new_array(GLib.VariantType("(ayay)"), tuples)
 
 
 def label_in(attributes: GLib.Variant) -> str | None:
     """The label among an object's extended attributes."""
-    found = (value for name, value in _pairs(attributes) if name.rstrip(b"\0") == LABEL)
+    found = (value for name, value in pairs_in(attributes) if name.rstrip(b"\0") == LABEL)
     return next((value.rstrip(b"\0").decode() for value in found), None)
 
 
@@ -109,7 +110,7 @@ def with_label(attributes: GLib.Variant | None, label: str | None) -> GLib.Varia
     """The extended attributes, their label exchanged for this one."""
     if attributes is None:
         return _label_alone(label)
-    pairs = [pair for pair in _pairs(attributes) if pair[0].rstrip(b"\0") != LABEL]
+    pairs = [pair for pair in pairs_in(attributes) if pair[0].rstrip(b"\0") != LABEL]
     return attributes_of(pairs + _label_pair(label))
 
 
@@ -122,7 +123,8 @@ def _label_pair(label: str | None) -> list[tuple[bytes, bytes]]:
     return [] if label is None else [(LABEL + b"\0", label.encode() + b"\0")]
 
 
-def _pairs(attributes: GLib.Variant) -> list[tuple[bytes, bytes]]:
+def pairs_in(attributes: GLib.Variant) -> list[tuple[bytes, bytes]]:
+    """An object's extended attributes: names, which end with a zero byte, and values."""
     each = (attributes.get_child_value(index) for index in range(attributes.n_children()))
     return [(_data(pair.get_child_value(0)), _data(pair.get_child_value(1))) for pair in each]
 
@@ -131,7 +133,8 @@ def _data(value: GLib.Variant) -> bytes:
     return bytes(value.get_data_as_bytes().get_data() or b"")
 
 
-def _bytes(data: bytes) -> GLib.Variant:
+def byte_string(data: bytes) -> GLib.Variant:
+    """The bytes as a value of type `ay`."""
     return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(data), True)
 
 
@@ -143,19 +146,14 @@ def relabelled(repo: OSTree.Repo, checksum: str, label: str | None) -> str:
     _, content, info, attributes = repo.load_file(checksum)
     if label == label_in(attributes):
         return checksum
-    attributes = with_label(attributes, label)
-    if info.get_file_type() == Gio.FileType.SYMBOLIC_LINK:
-        uid, gid = (info.get_attribute_uint32(f"unix::{key}") for key in ("uid", "gid"))
-        return str(repo.write_symlink(None, uid, gid, attributes, info.get_symlink_target()))
-    _, stream, length = OSTree.raw_file_to_content_stream(content, info, attributes)
-    _, written = repo.write_content(None, stream, length)
-    return bytes(written).hex()
+    return write_file(repo, content, info, with_label(attributes, label))
 
 
 def relabelled_for(repo: OSTree.Repo, checksum: str, labels: Labels, path: str) -> str:
     """The file with the label of `path`, see `relabelled`."""
     _, _, info, _ = repo.load_file(checksum)
-    return relabelled(repo, checksum, labels.label(path, info.get_attribute_uint32("unix::mode")))
+    _, _, mode = owner_and_mode(info)
+    return relabelled(repo, checksum, labels.label(path, mode))
 
 
 def _load(name: str, files: Mapping[str, bytes]) -> OSTree.SePolicy:

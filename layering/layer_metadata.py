@@ -13,6 +13,7 @@ from gi.repository import GLib, OSTree  # noqa: E402
 
 from layering.cached_package import CachedPackage  # noqa: E402
 from layering.rpmdb import PackageTuple, package_tuple  # noqa: E402
+from projections.packages import name_arch  # noqa: E402
 
 _CLIENT_LAYER_VERSION = 6  # of rpm-ostree's metadata, all of whose keys are below
 _OF_THE_BASE = ("ostree.bootable", "ostree.linux", "version")
@@ -40,7 +41,7 @@ def layer_metadata(
     """
     _, variant, _ = repo.load_commit(base)
     of_base = variant.get_child_value(0)
-    names = sorted({package.nevra.rsplit("-", 2)[0] for package in packages})
+    names = sorted({name_arch(package.nevra)[0] for package in packages})
     values = {
         "layer.base": GLib.Variant("s", base),
         "layer.inputs": GLib.Variant("s", canonical),

@@ -21,6 +21,7 @@ from layering.base_facts import BaseFacts, base_facts  # noqa: E402
 from layering.base_labels import relabel_base  # noqa: E402
 from layering.base_scripts import base_of  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
+from layering.commit_tree import text_in  # noqa: E402
 from layering.errors import BaseError, LayeringError, ScriptsRefused  # noqa: E402
 from layering.graft import graft  # noqa: E402
 from layering.labels import UNLABELLED, Labels  # noqa: E402
@@ -31,9 +32,9 @@ from layering.policy_modules import REBUILD, goes_into_store, module_of, modules
 from layering.relabel import Relabel  # noqa: E402
 from layering.rpmdb import (  # noqa: E402
     checkout_rpmdb,
-    coloured_owner_of,
     database_files,
     install,
+    owner_of,
     package_list,
     rpmdb_directory,
 )
@@ -69,10 +70,10 @@ def find_layer(repo: OSTree.Repo, key: str) -> Composed | None:
     except GLib.Error:
         return None
     metadata = variant.get_child_value(0)
-    if state != OSTree.RepoCommitState.NORMAL or _text(metadata, "layer.key") != key:
+    if state != OSTree.RepoCommitState.NORMAL or text_in(metadata, "layer.key") != key:
         return None
     notes = metadata.lookup_value("layer.notes", GLib.VariantType("as"))
-    policy = _text(metadata, "layer.policy")
+    policy = text_in(metadata, "layer.policy")
     return Composed(commit, key, tuple(notes.unpack() if notes else ()), reused=True, policy=policy)
 
 
@@ -161,7 +162,7 @@ def _write(
     def base_owner(path: str) -> tuple[str, int] | None:
         if not untouched.exists():
             checkout_rpmdb(repo, inputs.base, untouched)
-        return coloured_owner_of(untouched, path)
+        return owner_of(untouched, path)
 
     timestamp = max([facts.timestamp, *(package.build_time for package in packages)])
     root = scratch / "root"
@@ -228,8 +229,3 @@ def _plan(root: Path, packages: Sequence[CachedPackage], options: Mapping[str, s
     if mode == "refuse" and plan.scripts:
         raise ScriptsRefused(f"Scripts would have to run: {'; '.join(map(str, plan.scripts))}")
     return replace(plan, after=(*rebuild, *plan.after))
-
-
-def _text(metadata: GLib.Variant, key: str) -> str | None:
-    value = metadata.lookup_value(key, GLib.VariantType("s"))
-    return None if value is None else str(value.get_string())

@@ -1,4 +1,4 @@
-"""librpm's process-wide settings, held for as long as they are needed: its log, its macros, its clock."""
+"""What is common to all use of librpm: where its database lies, and its process-wide settings: log, macros, clock."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import rpm
+
+DBPATH = "usr/share/rpm"
+"""Where an rpmdb is read and written, relative to its root."""
+
+UNCHECKED = rpm.RPMVSF_MASK_NOSIGNATURES | rpm.RPMVSF_MASK_NODIGESTS
+"""What is read was checked before, or is none of what is to be trusted."""
 
 # One sink for the process: librpm's binding opens a FILE for each log file that it is given, and closes none.
 _LOG = os.memfd_create("rpm-log")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from layering.commit_tree import copy_content  # noqa: E402
+from layering.inodes import directory_owner_and_mode, owner_and_mode  # noqa: E402
 
 _TEMPORARY = "run-"
 _AT_FDCWD = -100  # fcntl.h: the path is not relative to a descriptor
@@ -79,7 +79,7 @@ def _checksums(tree: OSTree.MutableTree) -> tuple[str, str]:
 
 def _directory(repo: OSTree.Repo, metadata: str, target: Path) -> None:
     _, variant = repo.load_variant(OSTree.ObjectType.DIR_META, metadata)
-    uid, gid, mode = (socket.ntohl(variant.get_child_value(index).get_uint32()) for index in range(3))
+    uid, gid, mode = directory_owner_and_mode(variant)
     target.mkdir(exist_ok=True)
     os.chown(target, uid, gid)
     target.chmod(mode & 0o7777)
@@ -96,7 +96,7 @@ def _file(repo: OSTree.Repo, checksum: str, target: Path) -> None:
 
 def _copy(repo: OSTree.Repo, checksum: str, target: Path) -> None:
     _, content, info, attributes = repo.load_file(checksum)
-    uid, gid, mode = (info.get_attribute_uint32(f"unix::{key}") for key in ("uid", "gid", "mode"))
+    uid, gid, mode = owner_and_mode(info)
     if info.get_file_type() == Gio.FileType.SYMBOLIC_LINK:
         target.symlink_to(info.get_symlink_target())
         os.chown(target, uid, gid, follow_symlinks=False)

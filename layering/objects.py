@@ -12,8 +12,8 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
 from layering.commit_tree import CHUNK  # noqa: E402
 from layering.errors import LayeringError  # noqa: E402
-
-_SELINUX = b"security.selinux\0"
+from layering.inodes import owner_and_mode, set_owner_and_mode, write_file  # noqa: E402
+from layering.labels import LABEL, pairs_in  # noqa: E402
 
 
 class CacheBroken(LayeringError):
@@ -71,13 +71,8 @@ class Porter:
         """Write a file's object again for its real owner and with all its mode bits; return the new checksum."""
         self.check(OSTree.ObjectType.FILE, checksum)
         _, content, info, attributes = self.package.repo.load_file(checksum)
-        if info.get_file_type() == Gio.FileType.SYMBOLIC_LINK:
-            return str(self.repo.write_symlink(None, uid, gid, attributes, info.get_symlink_target()))
-        for key, value in (("uid", uid), ("gid", gid), ("mode", stat.S_IFREG | mode)):
-            info.set_attribute_uint32(f"unix::{key}", value)
-        _, stream, length = OSTree.raw_file_to_content_stream(content, info, attributes)
-        _, written = self.repo.write_content(None, stream, length)
-        return bytes(written).hex()
+        # A link's object has no mode of its own.
+        return write_file(self.repo, content, set_owner_and_mode(info, uid, gid, stat.S_IFREG | mode), attributes)
 
 
 def same_file(repo: OSTree.Repo, one: str, other: str) -> bool:
@@ -103,11 +98,9 @@ def link_target(repo: OSTree.Repo, checksum: str) -> str | None:
 
 
 def _facts(info: Gio.FileInfo) -> tuple[object, ...]:
-    owner = [info.get_attribute_uint32(f"unix::{key}") for key in ("uid", "gid", "mode")]
     is_link = info.get_file_type() == Gio.FileType.SYMBOLIC_LINK
-    return (*owner, info.get_file_type(), info.get_symlink_target() if is_link else info.get_size())
+    return (*owner_and_mode(info), info.get_file_type(), info.get_symlink_target() if is_link else info.get_size())
 
 
 def _unlabelled(attributes: GLib.Variant) -> set[tuple[bytes, bytes]]:
-    pairs = {(bytes(name), bytes(value)) for name, value in attributes.unpack()}
-    return {pair for pair in pairs if pair[0] != _SELINUX}
+    return {pair for pair in pairs_in(attributes) if pair[0].rstrip(b"\0") != LABEL}

@@ -11,8 +11,8 @@ import msgspec
 from journal.values import Package, Request
 from layering import base, plan
 from layering.base_facts import BaseFacts, base_facts
-from layering.decision import Decision, resolve
-from layering.errors import PackagesNotFound, ProvidedByBase, ResolveError
+from layering.decision import Decision, resolve, resolve_first
+from layering.errors import ProvidedByBase, ResolveError
 from layering.host import Decide
 from layering.nevra import compare
 from layering.plan import Goal, Policy
@@ -171,20 +171,18 @@ def _move(
     facts = base_facts(repo, commit)
     if not allow_downgrade:
         _refuse_older(work, commit, facts)
-    goal = Goal(
-        refspec=refspec,
-        base_commit=commit,
-        version=facts.version,
-        pinned_base=revision is not None,
-        wanted=work.state.wanted,
-        policy=policies[-1],
-    )
-    for policy in policies[:-1]:
-        try:
-            return resolve(work, msgspec.structs.replace(goal, policy=policy), repo=repo, message=message)
-        except (ResolveError, PackagesNotFound):
-            continue  # what is layered does not fit this base
-    return resolve(work, goal, repo=repo, message=message)
+    goals = [
+        Goal(
+            refspec=refspec,
+            base_commit=commit,
+            version=facts.version,
+            pinned_base=revision is not None,
+            wanted=work.state.wanted,
+            policy=policy,
+        )
+        for policy in policies
+    ]
+    return resolve_first(work, goals, repo=repo, message=message)
 
 
 def _refuse_older(work: Work, commit: str, facts: BaseFacts) -> None:

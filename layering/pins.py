@@ -8,7 +8,7 @@ from layering.host import Decide
 from layering.upkeep import Upkeep
 from layering.work import Work
 from projections import points
-from projections.errors import BadPoint, NoSuchPoint
+from projections.errors import NoSuchPoint
 
 _STAGED = "Deployment {} is staged: libostree pins it only once it was booted. Its commits are kept all the same."
 
@@ -41,12 +41,8 @@ def pin(point: str, last: int | None, *, pinned: bool = True) -> Decide:
 
 
 def _number(work: Work, point: str, last: int | None) -> int:
-    if work.journal is None:
-        raise NoSuchPoint("Nothing was recorded on this host yet")
-    number = points.number_of(work.journal, point, last)
-    if number is None:
-        raise BadPoint(f"{point!r} is no transaction", hint="Say N, last or last-1.")
-    end = work.journal.end_of(number)
-    if end is None or points.at(work.journal, end).host is None:
+    number = points.named(work.recorded, point, last)
+    end = work.recorded.end_of(number)
+    if end is None or points.at(work.recorded, end).host is None:
         raise NoSuchPoint(f"Transaction {number} has left no state to keep")
     return number

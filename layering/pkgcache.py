@@ -21,7 +21,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from journal.values import Package  # noqa: E402
-from layering.cached_package import REF_PREFIX, CachedPackage, branch_of, commit_metadata, load_package  # noqa: E402
+from layering.cached_package import REF_PREFIX, CachedPackage, branch_of, commit_metadata, load_package, ref_of  # noqa: E402
 from layering.errors import ChecksumMismatch, LayeringError  # noqa: E402
 from layering.labels import UNLABELLED, Labels  # noqa: E402
 from layering.parallel import processors, spread  # noqa: E402
@@ -59,15 +59,14 @@ class PackageCache:
         """The package with this NEVRA and checksum; of any checksum, where `package` names none.
 
         Its commit is whole and complete; objects that were damaged since are found when it is laid, see
-        `graft.CacheBroken`.
+        `objects.CacheBroken`.
         """
-        if not (self.path / "config").exists():
+        if not self._exists:
             return None
-        branch = f"{REF_PREFIX}/{branch_of(package.nevra)}"
         if package.sha256 is not None:
-            return load_package(self._repo, f"{branch}/{package.sha256}", package)
-        _, refs = self._repo.list_refs_ext(branch, OSTree.RepoListRefsExtFlags.NONE)
-        found = (load_package(self._repo, ref, package) for ref in sorted(refs))
+            return load_package(self._repo, ref_of(package), package)
+        refs = self._refs(f"{REF_PREFIX}/{branch_of(package.nevra)}")
+        found = (load_package(self._repo, ref, package) for ref in refs)
         return next((cached for cached in found if cached is not None), None)
 
     def import_rpm(self, path: Path, package: Package, labels: Labels = UNLABELLED) -> CachedPackage:
@@ -129,25 +128,18 @@ class PackageCache:
         """
         try:
             copy_commit(Path(repo.get_path().get_path()), self._repo, commit)
-            ref = f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.sha256}"
-            self._repo.set_ref_immediate(None, ref, commit, None)
+            self._repo.set_ref_immediate(None, ref_of(package), commit, None)
         except GLib.Error as error:
             raise LayeringError(f"{package.nevra} can't be brought into the cache: {error.message}") from error
 
     def packages(self) -> list[Package]:
         """All that is in the cache."""
-        if not (self.path / "config").exists():
-            return []
-        _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
-        found = (load_package(self._repo, ref, None) for ref in refs)
+        found = (load_package(self._repo, ref, None) for ref in self._refs())
         return sorted(cached.package for cached in found if cached is not None)
 
     def damaged(self) -> Iterator[tuple[str, str]]:
         """NEVRA (or branch) of each package that is not whole, and what is wrong with it. Reads every object."""
-        if not (self.path / "config").exists():
-            return
-        _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
-        for ref in sorted(refs):
+        for ref in self._refs():
             package = load_package(self._repo, ref, None)
             if package is None:
                 yield ref, "its commit can't be read"
@@ -159,10 +151,6 @@ class PackageCache:
                     self._repo.fsck_object(kind, checksum)
             except GLib.Error as error:
                 yield package.nevra, error.message
-
-    def forget(self, package: CachedPackage) -> None:
-        """Drop a package; its objects go with the next `retain`."""
-        self._repo.set_ref_immediate(None, package.ref, None, None)
 
     def labelled(self, package: CachedPackage) -> list[CachedPackage]:
         """The package as it is kept, under one SELinux policy each, the newest first."""
@@ -186,16 +174,11 @@ class PackageCache:
         Raises:
             LayeringError: the cache can't be written.
         """
-        self._repo.prepare_transaction()
         try:
-            yield self._repo
-            self._repo.commit_transaction()
+            with self._transaction():
+                yield self._repo
         except GLib.Error as error:
-            self._repo.abort_transaction()
             raise LayeringError(f"the package cache can't be written: {error.message}") from error
-        except BaseException:
-            self._repo.abort_transaction()
-            raise
         self._prune()
 
     def add_labelled(self, package: CachedPackage, root: OSTree.RepoFile, policy: str) -> CachedPackage:
@@ -214,11 +197,9 @@ class PackageCache:
 
     def retain(self, keep: Collection[Package]) -> tuple[int, int]:
         """Drop all packages but those to keep (by NEVRA and checksum); how many objects and bytes that freed."""
-        if not (self.path / "config").exists():
+        if not self._exists:
             return 0, 0
-        kept = {f"{REF_PREFIX}/{branch_of(package.nevra)}/{package.sha256}" for package in keep}
-        _, refs = self._repo.list_refs_ext(REF_PREFIX, OSTree.RepoListRefsExtFlags.NONE)
-        for ref in set(refs) - kept:
+        for ref in {*self._refs()} - {ref_of(package) for package in keep}:
             self._repo.set_ref_immediate(None, ref, None, None)
         return self._prune()
 
@@ -235,6 +216,28 @@ class PackageCache:
             repo.write_commit_with_time(parent, subject, "", metadata, root, time)
         return str(commit)
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A transaction of the repository, aborted where what is done in it fails."""
+        self._repo.prepare_transaction()
+        try:
+            yield
+            self._repo.commit_transaction()
+        except BaseException:
+            self._repo.abort_transaction()
+            raise
+
+    @property
+    def _exists(self) -> bool:
+        return (self.path / "config").exists()
+
+    def _refs(self, prefix: str = REF_PREFIX) -> list[str]:
+        """The branches below a prefix, sorted; none where there is no cache yet."""
+        if not self._exists:
+            return []
+        _, refs = self._repo.list_refs_ext(prefix, OSTree.RepoListRefsExtFlags.NONE)
+        return sorted(refs)
+
     def _prune(self) -> tuple[int, int]:
         """How many objects and bytes went with what no branch holds any more."""
         _, _, objects, freed = self._repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, KEPT - 1)
@@ -243,7 +246,7 @@ class PackageCache:
     @cached_property
     def _repo(self) -> OSTree.Repo:
         repo = OSTree.Repo.new(Gio.File.new_for_path(str(self.path)))
-        if not (self.path / "config").exists():
+        if not self._exists:
             # What is laid is out of reach of users: a setuid file is in force on a deployment, not in a cache.
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.parent.chmod(0o700)
@@ -255,20 +258,13 @@ class PackageCache:
         return repo
 
     def _import(self, read: RpmFile, package: Package, labels: Labels) -> CachedPackage:
-        repo = self._repo
-        repo.prepare_transaction()
-        try:
-            root, attributes = import_payload(repo, read, labels)
+        with self._transaction():
+            root, attributes = import_payload(self._repo, read, labels)
             variant = commit_metadata(read, package, attributes, labels)
             build_time = read.header[rpm.RPMTAG_BUILDTIME] or 0
             commit = self._commit(None, read.nevra, variant, root, build_time)
-            ref = f"{REF_PREFIX}/{branch_of(read.nevra)}/{read.sha256}"
-            repo.transaction_set_ref(None, ref, commit)
-            repo.commit_transaction()
-        except BaseException:
-            repo.abort_transaction()
-            raise
-        return CachedPackage(package, commit, repo)
+            self._repo.transaction_set_ref(None, ref_of(package), commit)
+        return CachedPackage(package, commit, self._repo)
 
 
 def _is_worth_forks(sizes: Collection[int]) -> bool:

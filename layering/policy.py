@@ -59,6 +59,7 @@ class Policy:
 
     @cached_property
     def checksum(self) -> str:
+        """See `policy_checksum`."""
         return policy_checksum(self.files)
 
 

@@ -11,6 +11,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import GLib, OSTree  # noqa: E402
 
 from layering.cached_package import CachedPackage  # noqa: E402
+from layering.inodes import owner_and_mode  # noqa: E402
 from layering.labels import Labels, label_in, relabelled  # noqa: E402
 from layering.package_tree import PackageTree  # noqa: E402
 from layering.pkgcache import PackageCache  # noqa: E402
@@ -101,7 +102,7 @@ def _directory(tree: PackageTree, path: str, directory: OSTree.MutableTree, labe
         except GLib.Error:
             porter.check(_FILE, checksum)
             raise
-        label = labels.label(join(path, name), info.get_attribute_uint32("unix::mode"))
+        label = labels.label(join(path, name), owner_and_mode(info)[2])
         if label != label_in(attributes):
             porter.check(_FILE, checksum)  # or its damage would get a checksum of its own
             directory.replace_file(name, relabelled(repo, checksum, label))

@@ -60,41 +60,21 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class ResolvedPackage:
-    """A package of the layered set. download: it is not among the demand's cached ones.
-
-    The package's sha256 is None where the repository's metadata has a checksum of another kind: it is known when the
-    package is downloaded. A package that is cached is the very `Package` that the demand has it by.
-    """
-
-    package: Package
-    download: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Resolution:
     """The outcome.
 
-    packages: the layered set, sorted by NEVRA; never a package of the base.
+    packages: the layered set, sorted by NEVRA; never a package of the base. One that is cached is the very `Package`
+        that the demand has it by. Its sha256 is None where the repository's metadata has a checksum of another kind: it
+        is known when the package is downloaded.
     provided_by_base: requests that the base meets by itself, spec to the NEVRA of the base's package.
     required_by: NEVRA of a layered package to the NEVRAs of those that it is there for, sorted; only where there are.
     notes: what the administrator should hear of, one sentence each.
     """
 
-    packages: tuple[ResolvedPackage, ...] = ()
+    packages: tuple[Package, ...] = ()
     provided_by_base: Mapping[str, str] = field(default_factory=dict)
     required_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-    @property
-    def layered(self) -> tuple[Package, ...]:
-        """The packages alone."""
-        return tuple(each.package for each in self.packages)
-
-    @property
-    def to_download(self) -> tuple[Package, ...]:
-        """Those that are not cached."""
-        return tuple(each.package for each in self.packages if each.download)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,11 @@ from gi.repository import Gio, OSTree  # noqa: E402
 
 from layering.commit_tree import copy_content, file_info, find_path  # noqa: E402
 from layering.errors import BaseError, LayeringError  # noqa: E402
-from layering.librpm import captured_log, clock_at, macros  # noqa: E402
+from layering.librpm import DBPATH, UNCHECKED, captured_log, clock_at, macros  # noqa: E402
 from layering.rpmfile import header_of, nevra_of, prefix_file  # noqa: E402
 
-DBPATH = "usr/share/rpm"
-# Where a base may keep it; one is often a link to the other.
-_PLACES = (DBPATH, "usr/lib/sysimage/rpm")
+PLACES = (DBPATH, "usr/lib/sysimage/rpm")
+"""Where a base may keep it; one is often a link to the other."""
 # What librpm leaves beside the database and makes anew when it is opened for writing.
 LEFTOVERS = frozenset({"rpmdb.sqlite-wal", "rpmdb.sqlite-shm", ".rpm.lock", ".dbenv.lock"})
 # Macros of the host that would find their way into the database.
@@ -60,7 +59,6 @@ _NO_PROBLEMS = (
     | rpm.RPMPROB_FILTER_VERIFY
 )
 _ALL_COLOURS, _PREFERRED_COLOUR = 3, 2
-_UNTRUSTED = rpm.RPMVSF_MASK_NOSIGNATURES | rpm.RPMVSF_MASK_NODIGESTS
 
 Found = TypeVar("Found")
 
@@ -74,7 +72,7 @@ def rpmdb_directory(repo: OSTree.Repo, commit: str) -> str:
     Raises:
         BaseError: it has none.
     """
-    for place in _PLACES:
+    for place in PLACES:
         directory = find_path(repo, commit, place)
         info = file_info(directory) if directory is not None else None
         if directory is not None and info is not None and info.get_file_type() == Gio.FileType.DIRECTORY:
@@ -118,14 +116,9 @@ def package_tuple(header: rpm.hdr) -> PackageTuple:
     return (header["name"], str(header["epoch"] or 0), header["version"], header["release"], header["arch"])
 
 
-def owner_of(root: Path, path: str) -> str | None:
-    """The NEVRA of the installed package that owns an absolute path, None where none does."""
-    found = coloured_owner_of(root, path)
-    return found[0] if found else None
-
-
-def coloured_owner_of(root: Path, path: str) -> tuple[str, int] | None:
-    """As `owner_of`, and the file's colour there: 1 for ELF32, 2 for ELF64, else 0."""
+def owner_of(root: Path, path: str) -> tuple[str, int] | None:
+    """The NEVRA of the installed package that owns an absolute path, and the file's colour there: 1 for ELF32, 2 for
+    ELF64, else 0. None where none owns it."""
 
     def read(transaction: rpm.TransactionSet) -> tuple[str, int] | None:
         for header in transaction.dbMatch(rpm.RPMDBI_INSTFILENAMES, path):
@@ -156,7 +149,7 @@ def install(root: Path, prefixes: Sequence[bytes], timestamp: int) -> None:
         try:
             # The clock and the macros are read when the transaction set is made.
             transaction = rpm.TransactionSet(str(root.absolute()))
-            transaction.setVSFlags(_UNTRUSTED)
+            transaction.setVSFlags(UNCHECKED)
             transaction.setVfyLevel(0)
             transaction.setColor(_ALL_COLOURS)
             transaction.setPrefColor(_PREFERRED_COLOUR)
@@ -228,7 +221,7 @@ def read_database(root: Path, read: Callable[[rpm.TransactionSet], Found]) -> Fo
     with captured_log() as log, macros(_MACROS):
         try:
             transaction = rpm.TransactionSet(str(root.absolute()))
-            transaction.setVSFlags(_UNTRUSTED)
+            transaction.setVSFlags(UNCHECKED)
             found = read(transaction)
             transaction.closeDB()
         except rpm.error as error:

@@ -15,6 +15,7 @@ import gi
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
+from layering.inodes import owner_and_mode, set_owner_and_mode  # noqa: E402
 from layering.labels import Labels, with_label  # noqa: E402
 from layering.rpmdb import LEFTOVERS  # noqa: E402
 from layering.trees import join, lookup  # noqa: E402
@@ -90,12 +91,10 @@ def _in_base(repo: OSTree.Repo, there: object, path: Path) -> tuple[Gio.FileInfo
     info, attributes, owner = Gio.FileInfo(), with_label(None, None), (0, 0, 0o100644)
     if isinstance(there, str):
         _, _, found, attributes = repo.load_file(there)
-        owner = tuple(found.get_attribute_uint32(f"unix::{key}") for key in ("uid", "gid", "mode"))
+        owner = owner_and_mode(found)
     info.set_file_type(Gio.FileType.REGULAR)
     info.set_size(path.stat().st_size)
-    for key, value in zip(("uid", "gid", "mode"), owner, strict=True):
-        info.set_attribute_uint32(f"unix::{key}", value)
-    return info, attributes
+    return set_owner_and_mode(info, *owner), attributes
 
 
 def _labelled(attributes: GLib.Variant, path: Path, directory: str, labels: Labels) -> GLib.Variant:

@@ -17,9 +17,9 @@ import rpm
 
 from journal.printable import printable
 from layering.errors import ImportRefused
-from layering.librpm import captured_log
+from layering.librpm import UNCHECKED, captured_log
 from layering.nevra import is_nevra
-from layering.rpmindex import check_index
+from layering.rpmindex import TRIGGERS, check_index
 
 _CHUNK = 1 << 20
 
@@ -104,8 +104,7 @@ def evr_of(header: rpm.hdr) -> str:
 
 def _read_header(fd: int, name: str, *, trusted: bool = False) -> rpm.hdr:
     transaction = rpm.TransactionSet()
-    flags = rpm.RPMVSF_MASK_NOSIGNATURES
-    transaction.setVSFlags(flags | rpm.RPMVSF_MASK_NODIGESTS if trusted else flags)
+    transaction.setVSFlags(UNCHECKED if trusted else rpm.RPMVSF_MASK_NOSIGNATURES)
     header = None
     with captured_log() as log:
         try:
@@ -134,11 +133,11 @@ def _refuse_malformed(header: rpm.hdr, nevra: str) -> None:
             reason = str(error)
     if reason:
         raise ImportRefused(f"{nevra}: librpm does not take it: {log.text or reason}")
-    for kind in ("TRIGGER", "FILETRIGGER", "TRANSFILETRIGGER"):
+    for kind in TRIGGERS:
         for name in header[getattr(rpm, f"RPMTAG_{kind}NAME")] or ():
             if not is_utf8(name):
                 raise ImportRefused(f"{nevra}: {kind}NAME is not UTF-8: {name!r}")
-    for kind in ("TRIGGER", "FILETRIGGER", "TRANSFILETRIGGER"):
+    for kind in TRIGGERS:
         scripts = len(header[getattr(rpm, f"RPMTAG_{kind}SCRIPTS")] or ())
         if any(index >= scripts for index in header[getattr(rpm, f"RPMTAG_{kind}INDEX")] or ()):
             raise ImportRefused(f"{nevra}: {kind}INDEX names a script that is not there")

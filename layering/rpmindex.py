@@ -34,11 +34,13 @@ _OF_FILES = (
     *("FILELANGS", "FILECOLORS", "FILECLASS", "FILECAPS", "FILESIGNATURES", "FILENLINKS"),
 )
 _OF_EVERY_FILE = ("FILEMODES", "FILEUSERNAME", "FILEGROUPNAME", "FILELINKTOS", "FILEDIGESTS")
+TRIGGERS = ("TRIGGER", "FILETRIGGER", "TRANSFILETRIGGER")
+"""Kinds of triggers, as the names of their tags begin."""
+
 _DEPENDENCIES = (
     *("PROVIDE", "REQUIRE", "CONFLICT", "OBSOLETE", "RECOMMEND", "SUGGEST", "SUPPLEMENT", "ENHANCE", "ORDER"),
-    *("TRIGGER", "FILETRIGGER", "TRANSFILETRIGGER"),
+    *TRIGGERS,
 )
-_TRIGGERS = ("TRIGGER", "FILETRIGGER", "TRANSFILETRIGGER")
 
 
 def check_index(fd: int, name: str) -> None:
@@ -99,8 +101,8 @@ def _misfits(counts: Mapping[str, int]) -> Iterator[str]:
 def _dependency_misfits(counts: Mapping[str, int]) -> Iterator[str]:
     for kind in _DEPENDENCIES:
         names = counts.get(f"{kind}NAME", 0)
-        parts = [f"{kind}FLAGS", f"{kind}VERSION", *([f"{kind}INDEX"] if kind in _TRIGGERS else [])]
-        if kind not in _TRIGGERS and not any(part in counts for part in parts):
+        parts = [f"{kind}FLAGS", f"{kind}VERSION", *([f"{kind}INDEX"] if kind in TRIGGERS else [])]
+        if kind not in TRIGGERS and not any(part in counts for part in parts):
             continue  # names alone, as old packages have them
         # With flags and no versions librpm's binding reads through a null pointer.
         yield from (
@@ -108,7 +110,7 @@ def _dependency_misfits(counts: Mapping[str, int]) -> Iterator[str]:
             for part in parts
             if counts.get(part, 0) != names
         )
-    for kind in _TRIGGERS:
+    for kind in TRIGGERS:
         scripts = counts.get(f"{kind}SCRIPTS", 0)
         for part in ("SCRIPTPROG", "SCRIPTFLAGS", "PRIORITIES"):
             if counts.get(f"{kind}{part}", scripts) != scripts:
@@ -119,6 +121,6 @@ def _numbers() -> dict[str, int]:
     names = {"OLDFILENAMES", *_SINGLE, *_OF_FILES}
     for kind in _DEPENDENCIES:
         names |= {f"{kind}{part}" for part in ("NAME", "FLAGS", "VERSION")}
-    for kind in _TRIGGERS:
+    for kind in TRIGGERS:
         names |= {f"{kind}{part}" for part in ("INDEX", "SCRIPTS", "SCRIPTPROG", "SCRIPTFLAGS", "PRIORITIES")}
     return {name: getattr(rpm, f"RPMTAG_{name}") for name in names if hasattr(rpm, f"RPMTAG_{name}")}

@@ -13,6 +13,7 @@ from typing import Any
 
 import rpm
 
+from layering.librpm import UNCHECKED
 from layering.rpmfile import nevra_of
 
 LUA = "<lua>"
@@ -81,7 +82,7 @@ class Base:
     """
 
     triggers: Callable[[Iterable[str]], list[rpm.hdr]] = lambda _: []
-    file_triggers: Callable[[], list[rpm.hdr]] = lambda: []
+    file_triggers: Callable[[], list[rpm.hdr]] = list
     providing: Callable[[str], list[rpm.hdr]] = lambda _: []
     files: Callable[[], Iterable[str]] = lambda: ()
 
@@ -96,6 +97,7 @@ class Plan:
 
     @property
     def scripts(self) -> tuple[Script, ...]:
+        """All of them, in the order in which they run."""
         return self.before + self.after
 
     def __bool__(self) -> bool:
@@ -106,7 +108,7 @@ def in_order(headers: Iterable[rpm.hdr]) -> list[rpm.hdr]:
     """The headers as rpm would install their packages: what a package needs comes before it."""
     sorted_headers = sorted(headers, key=nevra_of)
     transaction = rpm.TransactionSet()
-    transaction.setVSFlags(rpm.RPMVSF_MASK_NOSIGNATURES | rpm.RPMVSF_MASK_NODIGESTS)
+    transaction.setVSFlags(UNCHECKED)
     for index, header in enumerate(sorted_headers):
         transaction.addInstall(header, index, "i")
     transaction.order()

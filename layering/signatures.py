@@ -20,9 +20,8 @@ from typing import BinaryIO
 import rpm
 
 from layering.errors import SignatureError
-from layering.librpm import captured_log, macros
-
-RPMDB = "/usr/share/rpm"
+from layering.librpm import DBPATH, UNCHECKED, captured_log, macros
+from layering.rpmfile import DIGESTS
 
 _CHUNK = 1 << 20
 _ARMOR = re.compile(
@@ -32,8 +31,7 @@ _ARMOR = re.compile(
 )
 _KEY_ID = re.compile(r"[Kk]ey ID ([0-9a-fA-F]+)")
 _PUBLIC_KEY_PACKET = 6
-_HASHES = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}  # PGPHASHALGO_* of rpmpgp.h
-_LOOK_ONLY = rpm.RPMVSF_MASK_NOSIGNATURES | rpm.RPMVSF_MASK_NODIGESTS
+_MACROS = {"_dbpath": f"/{DBPATH}"}
 
 
 class Keyring:
@@ -49,7 +47,7 @@ class Keyring:
         """
         with (
             tempfile.TemporaryDirectory(dir=scratch, prefix="keys-") as root,
-            macros({"_dbpath": RPMDB}),
+            macros(_MACROS),
             captured_log() as log,
         ):
             importing = rpm.TransactionSet(root)
@@ -117,13 +115,11 @@ def certificates(material: bytes) -> Iterator[bytes]:
 
 def base_certificates(root: Path) -> list[bytes]:
     """The keys that the base itself trusts: the gpg-pubkey packages of the rpmdb below this root."""
-    found: list[bytes] = []
-    with macros({"_dbpath": RPMDB}), captured_log():
+    with macros(_MACROS), captured_log():
         ts = rpm.TransactionSet(str(root))
-        ts.setVSFlags(_LOOK_ONLY)
-        for header in ts.dbMatch("name", "gpg-pubkey"):
-            for key in header[rpm.RPMTAG_PUBKEYS]:
-                found.append(base64.b64decode(key))
+        ts.setVSFlags(UNCHECKED)
+        headers = ts.dbMatch("name", "gpg-pubkey")
+        found = [base64.b64decode(key) for header in headers for key in header[rpm.RPMTAG_PUBKEYS]]
         ts.closeDB()
     return found
 
@@ -185,7 +181,7 @@ def _check_payload(file: BinaryIO, header: rpm.hdr, package: str, repository: st
     expected = header[rpm.RPMTAG_PAYLOADDIGEST]
     if not expected:
         return
-    algorithm = _HASHES.get(header[rpm.RPMTAG_PAYLOADDIGESTALGO], "sha256")
+    algorithm = DIGESTS.get(header[rpm.RPMTAG_PAYLOADDIGESTALGO], "sha256")
     digest = hashlib.new(algorithm, usedforsecurity=False)
     # librpm read through the descriptor, past file's buffer: the payload begins where it stopped.
     while chunk := os.read(file.fileno(), _CHUNK):
@@ -202,7 +198,7 @@ def _refusal(path: Path, package: str, repository: str, problem: str, log: str) 
     key = _KEY_ID.search(log)
     if "public key" in problem:
         ts = rpm.TransactionSet()
-        ts.setVSFlags(_LOOK_ONLY)
+        ts.setVSFlags(UNCHECKED)
         with captured_log(), path.open("rb") as file:
             signer = _header_signer(ts.hdrFromFdno(file.fileno())) or (key[1] if key else "unknown")
         return f"Package {package} is signed by key {signer}, which repository {repository} does not name in gpgkey"

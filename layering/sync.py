@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,7 @@ from layering.found_layer import read_layer
 from layering.sysroot import Deployment, Sysroot
 from layering.transaction import Invocation, Recorder
 from projections import origin, points, retention
-from projections.host import HostState, OpenTransaction, Projection, committed, evolve
+from projections.host import NOTHING, HostState, OpenTransaction, Projection, committed, evolve
 
 
 def recovery(
@@ -110,21 +111,9 @@ def sync(sysroot: Sysroot, recorder: Recorder) -> tuple[Projection, list[int]]:
         recorder.record(transaction.uuid, recovery(transaction, deployments))
         numbers.append(transaction.number)
     projection = points.at(journal)
-    if not deployments:
-        raise SysrootError(f"The stateroot {sysroot.osname} in {sysroot.path} has no deployment")
-    head = deployments[0]
+    head = _head(sysroot, deployments)
     if projection.host is None or not is_known(projection.host, head):
-        payload = describe(sysroot, head, journal, projection.host)
-        invocation = Invocation("observe" if projection.host else "adopt")
-        uuid = recorder.new_transaction()
-        events = recorder.record(
-            uuid,
-            recorder.started(invocation, projection.host),
-            payload,
-            TransactionCommitted(head.id),
-            expected_position=projection.position,
-        )
-        numbers.append(events[0].transaction)
+        numbers.append(_observe(sysroot, recorder, head, projection))
         projection = points.at(journal)
         # Whoever made it need not hold it any longer than it is deployed.
         sysroot.hold(retention.refs_of(projection.host or HostState()))
@@ -137,27 +126,33 @@ def sync(sysroot: Sysroot, recorder: Recorder) -> tuple[Projection, list[int]]:
 def adopt(sysroot: Sysroot, recorder: Recorder) -> None:
     """Record what is found on a host without a history, also while another tool holds the lock."""
     if recorder.journal.position == 0 and sysroot.deployments:
-        head = sysroot.deployments[0]
-        payload = describe(sysroot, head, None, None)
-        try:
-            recorder.record(
-                recorder.new_transaction(),
-                recorder.started(Invocation("adopt"), None),
-                payload,
-                TransactionCommitted(head.id),
-                expected_position=0,
-            )
-        except UnexpectedPosition:
-            return  # whoever holds the lock was first
+        with suppress(UnexpectedPosition):  # whoever holds the lock was first
+            _observe(sysroot, recorder, sysroot.deployments[0], NOTHING)
+
+
+def _observe(sysroot: Sysroot, recorder: Recorder, head: Deployment, projection: Projection) -> int:
+    """Record a head that the journal did not lead to; the number of the transaction. projection: at its end.
+
+    Raises:
+        UnexpectedPosition: it has gone on since.
+    """
+    payload = describe(sysroot, head, recorder.journal, projection.host)
+    events = recorder.record(
+        recorder.new_transaction(),
+        recorder.started(Invocation("observe" if projection.host else "adopt"), projection.host),
+        payload,
+        TransactionCommitted(head.id),
+        expected_position=projection.position,
+    )
+    return events[0].transaction
 
 
 def present(sysroot: Sysroot, journal: Journal | None) -> HostState:
     """The state as `sync` would find it, with nothing recorded."""
     deployments = sysroot.deployments
-    if not deployments:
-        raise SysrootError(f"The stateroot {sysroot.osname} in {sysroot.path} has no deployment")
-    projection = points.at(journal) if journal else Projection()
-    state, head = projection.host, deployments[0]
+    head = _head(sysroot, deployments)
+    projection = points.at(journal) if journal else NOTHING
+    state = projection.host
     for transaction in projection.open:
         outcome = recovery(transaction, deployments)
         if isinstance(outcome, TransactionCommitted):
@@ -165,6 +160,12 @@ def present(sysroot: Sysroot, journal: Journal | None) -> HostState:
     if state and is_known(state, head):
         return state
     return evolve(state or HostState(), describe(sysroot, head, journal, state))
+
+
+def _head(sysroot: Sysroot, deployments: Sequence[Deployment]) -> Deployment:
+    if not deployments:
+        raise SysrootError(f"The stateroot {sysroot.osname} in {sysroot.path} has no deployment")
+    return deployments[0]
 
 
 def state_of(

@@ -14,6 +14,7 @@ gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from journal.errors import as_root  # noqa: E402
+from layering.commit_tree import is_whole  # noqa: E402
 from layering.errors import SysrootError, SysrootLocked  # noqa: E402
 
 REF_PREFIX = "layer/"
@@ -202,14 +203,7 @@ class Sysroot:
 
     def has_commit(self, commit: str) -> bool:
         """Whether the commit and all of its tree are in the repository."""
-        try:
-            _, present = self.repo.has_object(OSTree.ObjectType.COMMIT, commit, None)
-            if not present:
-                return False
-            _, _, state = self.repo.load_commit(commit)
-        except GLib.Error:
-            return False
-        return not state & OSTree.RepoCommitState.PARTIAL
+        return is_whole(self.repo, commit)
 
     def _own(self) -> list[OSTree.Deployment]:
         return [each for each in self._sysroot.get_deployments() if each.get_osname() == self.osname]

@@ -9,8 +9,8 @@ from datetime import datetime
 from journal.events import JournalReplayed
 from journal.store import Journal
 from layering import base, plan, undoing
-from layering.decision import Decision, resolve
-from layering.errors import PackagesNotFound, Refused, ResolveError
+from layering.decision import Decision, resolve_first
+from layering.errors import Refused
 from layering.host import Decide
 from layering.plan import Goal
 from layering.restore import restore
@@ -19,7 +19,7 @@ from layering.verification import require_unaltered
 from layering.work import Work
 from projections import points
 from projections.deeds import Deed, deeds
-from projections.errors import BadPoint, NoSuchPoint
+from projections.errors import NoSuchPoint
 from projections.host import HostState
 from projections.transactions import Transaction, tell
 
@@ -41,7 +41,7 @@ def rollback(point: str | None, now: datetime, last: int | None) -> Decide:
     def decide(work: Work) -> Decision:
         if point is None:
             return _previous(work)
-        journal = _journal_of(work)
+        journal = work.recorded
         target = _state_at(journal, points.position_of(journal, point, now, last), point)
         on_disk = next((each for each in work.sysroot.deployments if each.id == target.deployment), None)
         decision = restore(work, target, "No change.")
@@ -96,10 +96,8 @@ def _previous(work: Work) -> Decision:
 
 def _reverse(point: str, last: int | None, reversing: _Reversing, idempotent: bool) -> Decide:
     def decide(work: Work) -> Decision:
-        journal = _journal_of(work)
-        number = points.number_of(journal, point, last)
-        if number is None:
-            raise BadPoint(f"{point!r} is no transaction", hint="Say N, last or last-1.")
+        journal = work.recorded
+        number = points.named(journal, point, last)
         own = points.events_of(journal, number)
         start = own[0].position - 1
         found = deeds(journal.events(start), points.at(journal, start))
@@ -123,18 +121,7 @@ def _first_that_can_be(work: Work, goals: Sequence[Goal]) -> Decision:
         repo = base.peek_commit(repo, first.refspec, first.base_commit, work.scratch, offline=work.cacheonly)
     else:
         base.ensure(repo, first.refspec, first.base_commit, work.progress)
-    for goal in goals[:-1]:
-        try:
-            return resolve(work, goal, repo=repo)
-        except (ResolveError, PackagesNotFound):
-            continue
-    return resolve(work, goals[-1], repo=repo)
-
-
-def _journal_of(work: Work) -> Journal:
-    if work.journal is None:
-        raise NoSuchPoint("Nothing was recorded on this host yet")
-    return work.journal
+    return resolve_first(work, goals, repo=repo)
 
 
 def _state_at(journal: Journal, position: int, point: str) -> HostState:

@@ -16,8 +16,10 @@ from journal.store import Draft, Journal
 from journal.values import Context, Summary
 from layering.errors import Refused
 from layering.logs import log
+from projections import points
 from projections.errors import NoSuchPoint
 from projections.host import HostState
+from projections.transactions import Transaction, tell
 
 
 class Invocation(msgspec.Struct, frozen=True):
@@ -58,6 +60,10 @@ class Recorder:
         if any(isinstance(each, OUTCOMES) for each in payloads):
             self.update_search()
         return events
+
+    def told(self, uuid: str) -> Transaction:
+        """A transaction of which something was recorded, as far as it has come."""
+        return tell(points.events_of(self.journal, self.journal.number_of(uuid) or 0))
 
     def update_search(self) -> None:
         """Take into the search what has ended, and what a crash or a lock kept out of it before."""

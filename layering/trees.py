@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from gi.repository import Gio, GLib, OSTree  # noqa: E402
 
 from journal.printable import printable  # noqa: E402
 from layering.errors import ImportRefused  # noqa: E402
+from layering.inodes import directory_metadata, directory_owner_and_mode, write_directory  # noqa: E402
 from layering.labels import UNLABELLED, Labels, label_in, with_label  # noqa: E402
 
 IMPLIED_MODE = 0o755
@@ -89,14 +89,13 @@ class Directory:
 
 def metadata_checksum(repo: OSTree.Repo, mode: int, uid: int = 0, gid: int = 0, label: str | None = None) -> str:
     """Write a directory's metadata object and return its checksum. mode: permission bits."""
-    _, checksum = repo.write_metadata(OSTree.ObjectType.DIR_META, None, _directory_metadata(mode, uid, gid, label))
-    return bytes(checksum).hex()
+    return write_directory(repo, _directory_metadata(mode, uid, gid, label))
 
 
 def relabelled_metadata(repo: OSTree.Repo, checksum: str, labels: Labels, path: str) -> str:
     """A directory's metadata with the label of `path`: the checksum of the same object, or of one that is written."""
     _, variant = repo.load_variant(OSTree.ObjectType.DIR_META, checksum)
-    uid, gid, mode = (socket.ntohl(variant.get_child_value(index).get_uint32()) for index in range(3))
+    uid, gid, mode = directory_owner_and_mode(variant)
     label = labels.label(path, mode)
     if label == label_in(variant.get_child_value(3)):
         return checksum
@@ -121,12 +120,7 @@ def join(parent: str, name: str) -> str:
 
 @functools.cache
 def _directory_metadata(mode: int, uid: int, gid: int, label: str | None) -> GLib.Variant:
-    info = Gio.FileInfo()
-    info.set_file_type(Gio.FileType.DIRECTORY)
-    info.set_attribute_uint32("unix::uid", uid)
-    info.set_attribute_uint32("unix::gid", gid)
-    info.set_attribute_uint32("unix::mode", stat.S_IFDIR | mode)
-    return OSTree.create_directory_metadata(info, with_label(None, label) if label else None)
+    return directory_metadata(uid, gid, stat.S_IFDIR | mode, with_label(None, label) if label else None)
 
 
 def _both(path: str, package: str) -> ImportRefused:

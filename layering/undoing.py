@@ -89,7 +89,7 @@ def _reversible(told: Transaction, history: Sequence[Deed]) -> tuple[Deed, Seque
             hint=f"`layer rollback {number - 1}` goes to the state before it, `layer rollback {number}` to that after.",
         )
     done, *since = history
-    if not (done.asked or done.taken_back or done.moved_base or done.before.packages != done.after.packages):
+    if done.moved_versions_alone and done.before.packages == done.after.packages:
         raise NotReversible(f"Transaction {number} ({verb}) changed neither requests nor base")
     return done, since
 
@@ -133,7 +133,7 @@ def _unlike_base(expected: HostState, done: Deed, later: Sequence[Deed], state: 
 
 def _unlike_packages(packages: Iterable[Package], done: Deed, state: HostState) -> Iterator[str]:
     """Where versions are all that it moved, they have to be where it left or found them."""
-    if not (done.asked or done.taken_back or done.moved_base):
+    if done.moved_versions_alone:
         yield from (f"{each.nevra} is not layered now" for each in sorted({*packages} - {*state.packages}))
 
 
@@ -163,7 +163,7 @@ def _goals(
         )
 
     exactly = goal(as_then, "offline")
-    if not (done.asked or done.taken_back or done.moved_base):
+    if done.moved_versions_alone:
         return (exactly,)
     others = (goal({*state.packages, *back}, "offline"), goal(state.packages, "prefer"))
     return (exactly, *others, goal(state.packages, "upgrade")) if done.moved_base else (exactly, *others)

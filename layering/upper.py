@@ -13,16 +13,16 @@ from pathlib import Path
 import gi
 
 gi.require_version("OSTree", "1.0")
-from gi.repository import Gio, GLib, OSTree  # noqa: E402
+from gi.repository import GLib, OSTree  # noqa: E402
 
 from layering.commit_tree import CHUNK  # noqa: E402
 from layering.errors import LayeringError  # noqa: E402
-from layering.labels import UNLABELLED, Labels, attributes_of  # noqa: E402
+from layering.inodes import directory_metadata, write_directory  # noqa: E402
+from layering.labels import LABEL, UNLABELLED, Labels, attributes_of, pairs_in  # noqa: E402
 from layering.trees import join, lookup  # noqa: E402
 
 _OVERLAY = "trusted.overlay."
 _OPAQUE = f"{_OVERLAY}opaque"
-_LABEL = "security.selinux"
 _WHITEOUT = os.makedev(0, 0)
 
 
@@ -75,10 +75,8 @@ class _Upper:
         if isinstance(there, str) or (there is not None and _is_opaque(upper)):
             tree.remove(upper.name, False)
         _, directory = tree.ensure_dir(upper.name)
-        facts = _info(info, Gio.FileType.DIRECTORY)
-        metadata = OSTree.create_directory_metadata(facts, _attributes(upper, label))
-        _, checksum = self.repo.write_metadata(OSTree.ObjectType.DIR_META, None, metadata)
-        directory.set_metadata_checksum(bytes(checksum).hex())
+        metadata = directory_metadata(info.st_uid, info.st_gid, info.st_mode, _attributes(upper, label))
+        directory.set_metadata_checksum(write_directory(self.repo, metadata))
         return self.directory(upper, directory, real)
 
     def _file(self, upper: Path, info: os.stat_result, tree: OSTree.MutableTree, real: str) -> None:
@@ -116,29 +114,18 @@ def _is_opaque(directory: Path) -> bool:
     return _OPAQUE in os.listxattr(directory) and os.getxattr(directory, _OPAQUE) == b"y"
 
 
-def _info(info: os.stat_result, kind: Gio.FileType) -> Gio.FileInfo:
-    facts = Gio.FileInfo()
-    facts.set_file_type(kind)
-    for key, value in (("uid", info.st_uid), ("gid", info.st_gid), ("mode", info.st_mode)):
-        facts.set_attribute_uint32(f"unix::{key}", value)
-    return facts
-
-
 def _attributes(path: Path, label: bytes | None) -> GLib.Variant:
     """Its extended attributes, the overlay's own left out; a label is that of what was there, not the host's."""
     names = os.listxattr(path, follow_symlinks=False)
     found = {
         name: os.getxattr(path, name, follow_symlinks=False)
         for name in names
-        if not name.startswith(_OVERLAY) and name != _LABEL
+        if not name.startswith(_OVERLAY) and name != LABEL.decode()
     }
     if label is not None:
-        found[_LABEL] = label
+        found[LABEL.decode()] = label
     return attributes_of((os.fsencode(name) + b"\0", value) for name, value in found.items())
 
 
 def _label_in(attributes: GLib.Variant) -> bytes | None:
-    for name, value in attributes.unpack():
-        if bytes(name).rstrip(b"\0") == _LABEL.encode():
-            return bytes(value)
-    return None
+    return next((value for name, value in pairs_in(attributes) if name.rstrip(b"\0") == LABEL), None)

@@ -19,6 +19,7 @@ from layering.progress import Progress
 from layering.resolver import Resolver, Universe
 from layering.rpmdb import checkout_rpmdb
 from layering.sysroot import Sysroot
+from projections.errors import NoSuchPoint
 from projections.host import HostState
 
 if TYPE_CHECKING:
@@ -45,6 +46,17 @@ class Work:
     def repo(self) -> OSTree.Repo:
         """The sysroot's repository."""
         return self.sysroot.repo
+
+    @property
+    def recorded(self) -> Journal:
+        """The journal, for who can't do without it.
+
+        Raises:
+            NoSuchPoint: there is none yet.
+        """
+        if self.journal is None:
+            raise NoSuchPoint("Nothing was recorded on this host yet")
+        return self.journal
 
     @cached_property
     def cache(self) -> PackageCache:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 
 import msgspec
 
@@ -13,9 +12,8 @@ from journal.values import Package
 from projections import points
 from projections.host import HostState
 from projections.packages import is_named
-from projections.transactions import person
+from projections.transactions import events_backwards, person
 
-_CHUNK = 64
 _Key = tuple[str, str | None]
 
 
@@ -66,22 +64,16 @@ def _bringers(journal: Journal, state: HostState, position: int | None) -> Itera
     """
     until = journal.position if position is None else position
     sought = {_key(each): each for each in state.packages}
-    newest = journal.transactions_by(until)
-    while sought and newest > 0:
-        oldest = max(1, newest - _CHUNK + 1)
-        events = journal.transaction_events(oldest, newest)
-        groups = [list(group) for _, group in groupby(events, key=lambda event: event.transaction)]
-        for started, *said, outcome in reversed([group for group in groups if len(group) > 1]):
-            if not isinstance(outcome.payload, TransactionCommitted) or outcome.position > until:
-                continue
-            for key in _brought(journal, said):
-                if package := sought.pop(key, None):
-                    yield (
-                        package,
-                        outcome,
-                        started.payload.verb if isinstance(started.payload, TransactionStarted) else "",
-                    )
-        newest = oldest - 1
+    for events in events_backwards(journal, journal.transactions_by(until)):
+        if not sought:
+            return
+        started, outcome = events[0].payload, events[-1]
+        verb = started.verb if isinstance(started, TransactionStarted) else ""
+        if not isinstance(outcome.payload, TransactionCommitted) or outcome.position > until:
+            continue
+        for key in _brought(journal, events):
+            if package := sought.pop(key, None):
+                yield package, outcome, verb
 
 
 def _brought(journal: Journal, events: Iterable[Event]) -> Iterator[_Key]:

@@ -45,6 +45,11 @@ class Deed(msgspec.Struct, frozen=True):
         """Whether the host follows another refspec since, or another commit of it, or is pinned or no longer so."""
         return self.before.base != self.after.base
 
+    @property
+    def moved_versions_alone(self) -> bool:
+        """Whether it changed neither requests nor base."""
+        return not (self.asked or self.taken_back or self.moved_base)
+
 
 def deeds(events: Iterable[Event], start: Projection) -> Iterator[Deed]:
     """The committed transactions among these events, in the order in which they took effect.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from itertools import islice
 
 import msgspec
 
 from journal.store import Journal
 from projections.packages import name_arch
-from projections.transactions import Transaction, tell_each
+from projections.transactions import Transaction, events_backwards, tell
 
-_CHUNK = 64
 _WRONG = ("failed", "refused", "interrupted")
 
 
@@ -46,16 +46,8 @@ EVERYTHING = Filter()
 
 def newest_first(journal: Journal, wanted: Filter = EVERYTHING, limit: int | None = None) -> Iterator[Transaction]:
     """The transactions that the filter admits, newest first, at most `limit` of them; read no further than needed."""
-    last, told = journal.transactions, 0
-    while last > 0 and (limit is None or told < limit):
-        first = max(1, last - _CHUNK + 1)
-        for transaction in reversed(list(tell_each(journal.transaction_events(first, last)))):
-            if limit is not None and told >= limit:
-                return
-            if wanted.admits(transaction):
-                told += 1
-                yield transaction
-        last = first - 1
+    told = map(tell, events_backwards(journal, journal.transactions))
+    yield from islice(filter(wanted.admits, told), limit)
 
 
 def _people(told: Transaction) -> set[str]:

@@ -19,7 +19,6 @@ from journal.events import (
     TransactionCommitted,
     TransactionFailed,
     TransactionRefused,
-    TransactionStarted,
 )
 from journal.values import Package
 from projections.packages import evr, name_arch
@@ -75,9 +74,7 @@ def _lifecycle(event: Event, layer: LayerCommitted) -> Iterator[dict[str, Any]]:
 
 def _failure(events: Sequence[Event], outcome: Event) -> dict[str, Any]:
     told = tell(events)
-    started = events[0].payload
-    verb = started.verb if isinstance(started, TransactionStarted) else told.verb
-    error = told.error
+    verb, error = told.verb, told.error
     return {
         **_common(outcome, _APPLICATION_LIFECYCLE, _ACTIVITIES.get(verb, _UPDATE), failed=True),
         "app": {"name": " ".join(told.arguments) or verb, "vendor_name": ""},

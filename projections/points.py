@@ -68,6 +68,18 @@ def number_of(journal: Reader, text: str, last: int | None = None) -> int | None
     return number
 
 
+def named(journal: Reader, text: str, last: int | None = None) -> int:
+    """The transaction that a text names, as `number_of`.
+
+    Raises:
+        BadPoint: it names none. NoSuchPoint: there is no such transaction.
+    """
+    number = number_of(journal, text, last)
+    if number is None:
+        raise BadPoint(f"{text!r} is no transaction", hint="Say N, last or last-1.")
+    return number
+
+
 def position_of(journal: Journal, text: str, now: datetime, last: int | None = None) -> int:
     """The position that a transaction or an instant stands for: after it, or after the last one ended by then.
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import islice
 
 from journal.events import BaseChanged, DeploymentObserved, LayerCommitted, TransactionCommitted
 from journal.store import Journal
 from journal.values import Package
 from projections import points
 from projections.host import HostState
+from projections.transactions import events_backwards
 
 LAST = 5
 """How many transactions keep their commits unless one says otherwise."""
 
-_CHUNK = 64
 _MOVES = (BaseChanged, DeploymentObserved, LayerCommitted)
 
 
@@ -51,14 +51,10 @@ def packages_of(state: HostState) -> set[Package]:
 
 def _last_moves(journal: Journal, wanted: int) -> Iterator[int]:
     """The numbers of the last transactions that led to another commit, newest first, read no further than needed."""
-    newest, found = journal.transactions, 0
-    while newest > 0 and found < wanted:
-        oldest = max(1, newest - _CHUNK + 1)
-        events = journal.transaction_events(oldest, newest)
-        groups = [(number, list(group)) for number, group in groupby(events, key=lambda event: event.transaction)]
-        for number, group in reversed(groups):
-            committed = isinstance(group[-1].payload, TransactionCommitted)
-            if found < wanted and committed and any(isinstance(event.payload, _MOVES) for event in group):
-                found += 1
-                yield number
-        newest = oldest - 1
+    moves = (
+        events[0].transaction
+        for events in events_backwards(journal, journal.transactions)
+        if isinstance(events[-1].payload, TransactionCommitted)
+        and any(isinstance(event.payload, _MOVES) for event in events)
+    )
+    yield from islice(moves, wanted)

@@ -20,8 +20,12 @@ from journal.events import (
     TransactionStarted,
     TransactionUnchanged,
 )
+from journal.reader import Reader
 from journal.values import Actor, Request
 from projections.host import HostState, evolve, names
+
+_AT_ONCE = 64
+"""Transactions that are read before any of them is looked at, where many are."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -129,10 +133,13 @@ def tell(events: Sequence[Event]) -> Transaction:
     )
 
 
-def tell_each(events: Iterable[Event]) -> Iterator[Transaction]:
-    """The transactions of events that come grouped by transaction."""
-    for _, group in groupby(events, key=lambda event: event.transaction):
-        yield tell(list(group))
+def events_backwards(journal: Reader, last: int) -> Iterator[list[Event]]:
+    """The events of each transaction up to number `last`, the newest transaction first; read no further than asked."""
+    while last > 0:
+        first = max(1, last - _AT_ONCE + 1)
+        events = journal.transaction_events(first, last)
+        yield from reversed([list(group) for _, group in groupby(events, key=lambda event: event.transaction)])
+        last = first - 1
 
 
 def person(actor: Actor) -> str:

@@ -13,7 +13,6 @@ from cli.reading import open_journal
 from journal import heads
 from journal.reader import Reader
 from projections import points
-from projections.errors import BadPoint
 
 
 @click.command("prove", short_help="Prove that a transaction is in the journal.")
@@ -66,7 +65,4 @@ def command(
 
 
 def _positions(journal: Reader, transaction: str) -> list[int]:
-    number = points.number_of(journal, transaction)
-    if number is None:
-        raise BadPoint(f"{transaction!r} is no transaction", hint="Say N, last or last-1.")
-    return [event.position for event in points.events_of(journal, number)]
+    return [event.position for event in points.events_of(journal, points.named(journal, transaction))]

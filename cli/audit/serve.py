@@ -13,11 +13,10 @@ from tempfile import TemporaryDirectory
 import click
 
 from cli.main import Globals
-from cli.reading import journal_path
+from cli.reading import journal_path, osname
 from journal.errors import LayerError
 from journal.store import Journal
 from journal.stored import SINCE_VIEWS
-from layering import stateroot
 
 
 class DatasetteMissing(LayerError):
@@ -48,7 +47,7 @@ def command(ctx: click.Context, host: str, port: int) -> int:
         raise DatasetteMissing("Datasette is not installed", hint="Install layer with its extra: layer[serve].")
     chosen: Globals = ctx.obj
     path = journal_path(ctx)
-    title = path.name if chosen.journal else stateroot.choose(chosen.sysroot, chosen.stateroot)
+    title = path.name if chosen.journal else osname(ctx)
     if not _is_loopback(host):
         click.echo(f"Note: {host} can be reached from elsewhere, and nothing asks who reads.", err=True)
     import uvicorn

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tests.acceptance.host import Host, Result
 
@@ -56,3 +58,16 @@ def refused(host: Host, *args: str | Path, status: int = 1) -> Result:
 def origin_lines(host: Host, index: int = 0) -> list[str]:
     """The origin file, its empty lines left out."""
     return [line for line in host.origin(index).splitlines() if line]
+
+
+def instant(text: str) -> datetime:
+    """The moment that a nanosecond timestamp names; datetime itself goes to microseconds."""
+    assert text.endswith("Z")
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{fraction[:6] or '0'}+00:00")
+
+
+def between(earlier: dict[str, Any], later: dict[str, Any]) -> str:
+    """A moment after one transaction finished and before the other started, as a person may write it."""
+    end, start = instant(earlier["finished_at"]), instant(later["started_at"])
+    return (end + (start - end) / 2).isoformat()

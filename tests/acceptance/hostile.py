@@ -13,7 +13,6 @@ from tests.acceptance.rpms import File
 
 Change = Callable[[Forgery], object]
 MANY = 1_000_000
-GHOST = 1 << 6  # RPMFILE_GHOST
 BOMB = 4 << 20  # bytes of a piece that a bomb is made of
 FIFO, DEVICE, BLOCK, SOCKET = 0o010644, 0o020644, 0o060644, 0o140644
 

@@ -22,6 +22,14 @@ from urllib.parse import unquote, urlsplit
 
 from tests.acceptance.rpms import build_rpm
 
+# Packages of the standard repository.
+FOO = "foo-1.0-1.noarch"
+FOO_LIBS = "foo-libs-1.0-1.x86_64"
+BAR = "bar-1.0-1.noarch"
+BAZ = "baz-1.0-1.noarch"
+
+NOWHERE = "http://127.0.0.1:9/nothing-listens-here"
+
 
 @dataclass(frozen=True, slots=True)
 class Repository:

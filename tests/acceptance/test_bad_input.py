@@ -13,11 +13,8 @@ from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.checks import fails, refused, settled, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import STATEROOT, Host, environment
-from tests.acceptance.repositories import HttpServer, Repository
+from tests.acceptance.repositories import NOWHERE, HttpServer, Repository
 from tests.acceptance.rpms import SigningKey, build_rpm, corrupt
-
-NOWHERE = "http://127.0.0.1:9/nothing-listens-here"
-
 
 # Packages
 

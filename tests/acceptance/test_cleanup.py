@@ -12,10 +12,8 @@ from tests.acceptance.bases import BRANCH, BaseTree, ostree
 from tests.acceptance.checks import settled, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import HttpServer, Repository
+from tests.acceptance.repositories import BAZ, FOO, HttpServer, Repository
 
-FOO = "foo-1.0-1.noarch"
-BAZ = "baz-1.0-1.noarch"
 METADATA = "var/cache/layer"
 
 
@@ -175,6 +173,17 @@ def test_another_tools_prune_takes_nothing_that_is_held(long_lived: tuple[Host, 
     host.ok("upgrade")
     host.admin("cleanup")
     assert set(left) <= commits(host)
+
+
+def test_b_holds_again_what_has_lost_its_ref(host: Host) -> None:
+    """As `doctor` says of a commit that nothing holds."""
+    host.ok("pkg-add", "foo")
+    held = [ref for ref in host.refs() if ref.startswith(("layer/key/", "layer/base/"))]
+    assert len(held) == 2
+    for ref in held:
+        ostree("refs", "--delete", ref, repo=host.repo)
+    host.ok("cleanup", "-b")
+    assert set(held) <= set(host.refs())
 
 
 def test_another_stateroots_history_keeps_what_it_needs(host: Host) -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host, environment
+from tests.acceptance.repositories import FOO
 
 STRIDE = 1 if os.environ.get("LAYER_FAULTS") == "all" else 17
-FOO = "foo-1.0-1.noarch"
 
 
 @pytest.fixture(scope="module")

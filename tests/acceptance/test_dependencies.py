@@ -9,10 +9,8 @@ import pytest
 from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.checks import fails, refused, same_deployments
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import FOO, Repository
 from tests.acceptance.rpms import Files
-
-FOO = "foo-1.0-1.noarch"
 
 
 def layered(host: Host) -> list[str]:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.bases import BRANCH
-from tests.acceptance.checks import same_deployments
+from tests.acceptance.checks import between, same_deployments
 from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host
+from tests.acceptance.repositories import BAR, FOO, FOO_LIBS
 from tests.acceptance.rpms import build_rpm
-from tests.acceptance.test_history import between
 from tests.acceptance.test_surroundings import on_terminal
 
-FOO = "foo-1.0-1.noarch"
-BAR = "bar-1.0-1.noarch"
-FOO_LIBS = "foo-libs-1.0-1.x86_64"
 NEWER = "foo-2.0-1.noarch"
 
 

@@ -14,15 +14,11 @@ from typing import Any
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree
-from tests.acceptance.checks import fails, refused, unchanged
+from tests.acceptance.checks import between, fails, instant, refused, unchanged
 from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import BAR, BAZ, FOO, FOO_LIBS, Repository
 
-FOO = "foo-1.0-1.noarch"
-FOO_LIBS = "foo-libs-1.0-1.x86_64"
-BAR = "bar-1.0-1.noarch"
-BAZ = "baz-1.0-1.noarch"
 ENTRY = {
     "transaction",
     "uuid",
@@ -59,19 +55,6 @@ OF_A_JOURNAL = [
     ["status", "--as-of", "2"],
 ]
 DONE = {0, 77}  # --check and --preview tell by 77 that there is no upgrade
-
-
-def instant(text: str) -> datetime:
-    """The moment that a nanosecond timestamp names; datetime itself goes to microseconds."""
-    assert text.endswith("Z")
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}.{fraction[:6] or '0'}+00:00")
-
-
-def between(earlier: dict[str, Any], later: dict[str, Any]) -> str:
-    """A moment after one transaction finished and before the other started, as a person may write it."""
-    end, start = instant(earlier["finished_at"]), instant(later["started_at"])
-    return (end + (start - end) / 2).isoformat()
 
 
 def numbers(entries: list[dict[str, Any]]) -> list[int]:

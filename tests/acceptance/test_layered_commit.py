@@ -14,10 +14,9 @@ from tests.acceptance.bases import BRANCH, RPMDB, BaseTree
 from tests.acceptance.checks import fails, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host, resolve
-from tests.acceptance.repositories import HttpServer, Repository
+from tests.acceptance.repositories import FOO, HttpServer, Repository
 from tests.acceptance.rpms import File, Files, build_rpm
 
-FOO = "foo-1.0-1.noarch"
 AWKWARD = ["an app", 'it\'s "quoted"', "100% [sure]", "back\\slash", "Ünïcode"]
 
 

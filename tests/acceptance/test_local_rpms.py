@@ -11,13 +11,10 @@ from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.checks import fails, origin_lines, refused, settled, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import FOO, FOO_LIBS, NOWHERE, Repository
 from tests.acceptance.rpms import build_rpm, sha256
 
-FOO = "foo-1.0-1.noarch"
-FOO_LIBS = "foo-libs-1.0-1.x86_64"
 LOCAL = "local-1.0-1.noarch"
-NOWHERE = "http://127.0.0.1:9/nothing-listens-here"
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.checks import refused, same_deployments, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import REMOTE, Host
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import FOO, Repository
 from tests.acceptance.rpms import BUILD_TIME, build_rpm
 
-FOO = "foo-1.0-1.noarch"
 LOCAL = "mine-1.0-1.noarch"
 MARK = "/usr/share/mark"
 

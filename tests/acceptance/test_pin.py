@@ -6,9 +6,7 @@ import pytest
 
 from tests.acceptance.checks import origin_lines, refused, same_deployments
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository
-
-FOO = "foo-1.0-1.noarch"
+from tests.acceptance.repositories import FOO, Repository
 
 
 @pytest.fixture

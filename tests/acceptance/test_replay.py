@@ -18,10 +18,8 @@ from tests.acceptance.bases import BRANCH, BaseTree, ostree
 from tests.acceptance.checks import fails, settled, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import FOO, Repository
 from tests.drafts import DraftMaker
-
-FOO = "foo-1.0-1.noarch"
 
 
 @pytest.fixture

@@ -11,12 +11,8 @@ from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.checks import settled, unchanged
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import HttpServer, Repository
+from tests.acceptance.repositories import BAZ, FOO, NOWHERE, HttpServer, Repository
 from tests.acceptance.rpms import SigningKey
-
-FOO = "foo-1.0-1.noarch"
-BAZ = "baz-1.0-1.noarch"
-NOWHERE = "http://127.0.0.1:9/nothing-listens-here"
 
 
 @pytest.fixture

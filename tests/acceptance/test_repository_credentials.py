@@ -12,9 +12,8 @@ import pytest
 from tests.acceptance.certificates import Authority
 from tests.acceptance.conftest import InstallHost
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import HttpServer, Repository
+from tests.acceptance.repositories import FOO, HttpServer, Repository
 
-FOO = "foo-1.0-1.noarch"
 USER, SECRET = "anna-of-the-mirror", "correct@horse+9battery"
 IN_URL = SECRET.replace("@", "%40")
 CONFIGURATION = "etc/yum.repos.d/test.repo"
@@ -146,9 +145,7 @@ def test_a_key_behind_a_login_in_its_url_is_told_without_it(
 
 
 @pytest.mark.parametrize("in_url", [False, True], ids=["options", "in the URL"])
-def test_a_proxy_with_a_login_is_used_and_its_login_kept(
-    host: Host, repository: Repository, tmp_path: Path, in_url: bool
-) -> None:
+def test_a_proxy_with_a_login_is_used_and_its_login_kept(host: Host, repository: Repository, in_url: bool) -> None:
     with HttpServer(repository.directory.parent, proxy_login=f"{USER}:{SECRET}") as proxy:
         url = f"http://repository.invalid/{repository.directory.name}"
         with_login = f"proxy={proxy.url.replace('://', f'://{USER}:{IN_URL}@')}"

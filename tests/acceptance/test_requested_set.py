@@ -9,13 +9,8 @@ import pytest
 from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.checks import origin_lines, refused, same_deployments, unchanged
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import BAR, BAZ, FOO, FOO_LIBS, NOWHERE, Repository
 from tests.acceptance.rpms import build_rpm, sha256
-
-FOO = "foo-1.0-1.noarch"
-FOO_LIBS = "foo-libs-1.0-1.x86_64"
-BAR = "bar-1.0-1.noarch"
-BAZ = "baz-1.0-1.noarch"
 
 
 @pytest.fixture
@@ -301,7 +296,7 @@ def test_a_deleted_package_takes_its_dependencies_along(host: Host) -> None:
 
 def test_deleting_needs_no_repository(host: Host, repository: Repository) -> None:
     host.ok("pkg-add", "foo", "bar")
-    host.set_repo(repository.repo_file(url="http://127.0.0.1:9/nothing-listens-here"))
+    host.set_repo(repository.repo_file(url=NOWHERE))
     host.ok("pkg-delete", "foo")
     assert sets(host) == (["bar"], [], [BAR, FOO_LIBS])
 

@@ -20,10 +20,8 @@ from layering.transaction import Invocation
 from tests.acceptance.bases import BRANCH, BaseTree, ostree
 from tests.acceptance.checks import fails, unchanged
 from tests.acceptance.host import ENVIRONMENT, REMOTE, Host
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import FOO, NOWHERE, Repository
 from tests.acceptance.rpms import sha256
-
-FOO = "foo-1.0-1.noarch"
 
 
 def forget(host: Host) -> None:
@@ -135,7 +133,7 @@ def test_offline_what_is_not_here_is_listed_without_asking_for_it(upgraded: Host
 
 
 def test_an_unreachable_repository_is_named_with_each_package(upgraded: Host, repository: Repository) -> None:
-    upgraded.set_repo(repository.repo_file(url="http://127.0.0.1:9/nothing-listens-here"))
+    upgraded.set_repo(repository.repo_file(url=NOWHERE))
     result = fails(upgraded, "rollback", "2")
     assert f"package {FOO}" in result.stderr
     assert "nothing-listens-here" in result.stderr

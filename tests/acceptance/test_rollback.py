@@ -5,15 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.bases import BRANCH, BaseTree, ostree
-from tests.acceptance.checks import refused, settled, unchanged
+from tests.acceptance.checks import between, refused, settled, unchanged
 from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository
-from tests.acceptance.test_history import between
-
-FOO = "foo-1.0-1.noarch"
-FOO_LIBS = "foo-libs-1.0-1.x86_64"
-BAR = "bar-1.0-1.noarch"
+from tests.acceptance.repositories import BAR, FOO, FOO_LIBS, NOWHERE, Repository
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +175,7 @@ def test_status_as_of_a_time_tells_the_state_at_that_instant(travelled: Host) ->
 
 
 def test_a_rollback_needs_no_network(travelled: Host, repository: Repository) -> None:
-    travelled.set_repo(repository.repo_file(url="http://127.0.0.1:9/nothing-listens-here"))
+    travelled.set_repo(repository.repo_file(url=NOWHERE))
     travelled.ok("rollback", "3")
     assert travelled.current()["layered"] == [BAR, FOO, FOO_LIBS]
 

@@ -29,7 +29,7 @@ def test_each_is_a_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
 
 
-def test_what_a_host_prints_and_records_is_as_they_say(host: Host, base: BaseTree, tmp_path: Path) -> None:
+def test_what_a_host_prints_and_records_is_as_they_say(host: Host, base: BaseTree) -> None:
     printed = {
         "error": json.loads(host.run("show", "1", "--json", check=1).stdout),
         "dry-run": host.json("pkg-add", "foo", "--dry-run"),

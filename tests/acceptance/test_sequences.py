@@ -139,7 +139,6 @@ copies = count()
 
 @settings(
     max_examples=4,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],  # a failing plan is short enough to be read as it is
     suppress_health_check=list(HealthCheck),
 )

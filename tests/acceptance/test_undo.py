@@ -8,12 +8,8 @@ from tests.acceptance.bases import BRANCH, BaseTree
 from tests.acceptance.checks import refused, unchanged
 from tests.acceptance.conftest import CopyHost, Shared
 from tests.acceptance.host import Host
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import BAR, FOO, FOO_LIBS, NOWHERE, Repository
 from tests.acceptance.rpms import build_rpm
-
-FOO = "foo-1.0-1.noarch"
-BAR = "bar-1.0-1.noarch"
-FOO_LIBS = "foo-libs-1.0-1.x86_64"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +25,7 @@ def original(shared: Shared) -> Host:
 def lived(original: Host, copy_host: CopyHost) -> Host:
     """1 adopt, 2 add foo and left, 3 add bar, 4 delete left; its repository is not to be reached."""
     host = copy_host(original)
-    host.set_repo("[test]\nname=test\nbaseurl=http://127.0.0.1:9/nothing-listens-here\n")
+    host.set_repo(f"[test]\nname=test\nbaseurl={NOWHERE}\n")
     return host
 
 

@@ -110,7 +110,7 @@ def test_proofs_are_those_of_the_definition_and_are_accepted(size: int) -> None:
 # Each proof's length depends on the sizes, so that only one pair of them fits it: whatever is changed is refused.
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_an_inclusion_proof_with_anything_changed_is_refused(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 600))
@@ -130,7 +130,7 @@ def test_an_inclusion_proof_with_anything_changed_is_refused(data: st.DataObject
     assert not merkle.is_included(leaf, -1, size, proof, root)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_consistency_proof_with_anything_changed_is_refused(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, 600))

@@ -87,6 +87,26 @@ def test_an_append_is_all_or_nothing(journal: Journal, draft: DraftMaker) -> Non
     assert journal.position == 0
 
 
+def test_what_an_append_left_undone_is_in_no_later_hash(journal: Journal, draft: DraftMaker) -> None:
+    """An append remembers nodes of the tree; those of one that was rolled back must not be among them."""
+    uuid = draft.uuid()
+    started, unchanged = draft(uuid, TransactionStarted("a")), draft(uuid, TransactionUnchanged("b"))
+    with pytest.raises(errors.EventRefused):
+        journal.append([started, unchanged, draft(draft.uuid(), TransactionUnchanged("of nobody"))])
+    transaction(journal, draft)
+    first, second, third = (merkle.leaf_hash(record.encode()) for _, record in journal.records())
+    assert journal.root_hash == merkle.node_hash(merkle.node_hash(first, second), third)
+
+
+def test_of_each_thousand_positions_one_snapshot_is_kept(journal: Journal) -> None:
+    for position in (10, 600, 1100, 1300):
+        journal.save_snapshot("host", position, f"at {position}")
+        journal.save_snapshot("other", position, "theirs")
+    assert journal.snapshots("host") == journal.snapshots("other") == [600, 1300]
+    assert journal.snapshot("host", 1299) == (600, "at 600")
+    assert journal.snapshot("host", 599) is None
+
+
 @pytest.mark.parametrize(
     "statement",
     [

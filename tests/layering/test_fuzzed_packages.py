@@ -35,7 +35,6 @@ SCRIPTS = {"%pre": "true", "%post -p /bin/true": "", "%triggerin -- bash, zsh": 
 FUZZ = settings(
     max_examples=150,
     derandomize=True,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

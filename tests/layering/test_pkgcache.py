@@ -205,12 +205,6 @@ def test_what_is_not_kept_goes_and_frees_its_space(ground: Ground) -> None:
     assert still_whole(kept)
 
 
-def test_a_package_that_is_forgotten_is_not_found(ground: Ground) -> None:
-    package = ground.package("foo", {})
-    ground.cache.forget(package)
-    assert ground.cache.find(package.package) is None
-
-
 def still_whole(package: CachedPackage) -> bool:
     return bool(package.repo.read_commit(package.commit)[0])
 

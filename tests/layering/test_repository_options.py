@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from layering.errors import PackagesNotFound, RepositoryError
-from tests.acceptance.bases import BaseTree
-from tests.acceptance.repositories import Repository
+from tests.acceptance.repositories import NOWHERE
 from tests.layering.universes import World, demand, nevras
 from tests.layering.web import WebServer
 
-NOWHERE = "http://127.0.0.1:9/nothing-listens-here"
 MODULES = """---
 document: modulemd
 version: 2
@@ -44,15 +40,12 @@ data:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, BaseTree(tmp_path / "remote"), Repository(tmp_path / "packages"))
+def world(world: World) -> World:
     for version in ("1.0", "2.0"):
         world.repository.build("tool", version)
     world.repository.build("other")
     world.repository.publish()
-    yield world
-    for resolver in world.opened:
-        resolver.close()
+    return world
 
 
 def configured(world: World, *options: str, url: str | None = None) -> None:
@@ -75,7 +68,7 @@ def test_the_cheaper_repository_is_taken_for_the_same_package(world: World) -> N
     world.configure(dear.repo_file("a-dear") + "cost=2000\n", "a.repo")
     configured(world)
     [package] = world.resolver().resolve(demand(world, "other")).packages
-    assert package.package.repository == "test"
+    assert package.repository == "test"
 
 
 def test_the_next_of_several_baseurls_answers_for_one_that_does_not(world: World) -> None:

@@ -13,10 +13,9 @@ import rpm
 
 from layering.cached_package import CachedPackage
 from layering.errors import BaseError, LayeringError
+from layering.librpm import DBPATH
 from layering.rpmdb import (
-    DBPATH,
     checkout_rpmdb,
-    coloured_owner_of,
     database_files,
     install,
     installed,
@@ -100,9 +99,9 @@ def test_a_damaged_database_is_said_and_librpm_is_silent(
 def test_what_is_installed_and_who_owns_a_path(ground: Ground, base: str, tmp_path: Path) -> None:
     checkout_rpmdb(ground.repo, base, tmp_path)
     assert installed(tmp_path) == STANDARD
-    assert owner_of(tmp_path, "/usr/bin/bash") == "bash-5.2.26-3.x86_64"
+    assert owner_of(tmp_path, "/usr/bin/bash") == ("bash-5.2.26-3.x86_64", 0)
     assert owner_of(tmp_path, "/usr/bin/nothing") is None
-    assert coloured_owner_of(tmp_path, "/usr/bin/base-tool") == ("base-tool-1.0-1.noarch", 0)
+    assert owner_of(tmp_path, "/usr/bin/base-tool") == ("base-tool-1.0-1.noarch", 0)
     assert package_list(tmp_path)[0] == ("base-tool", "0", "1.0", "1", "noarch")
 
 
@@ -114,7 +113,7 @@ def test_packages_are_entered_and_no_file_is_made(ground: Ground, base: str, tmp
     )
     install(root, prefixes(foo, ground.package("foo", {"/usr/bin/foo": "x\n"}, "2.0")), BASE_TIME)
     assert installed(root) == sorted([*STANDARD, "foo-1.0-1.noarch", "foo-2.0-1.noarch"])
-    assert owner_of(root, "/usr/lib/g") == "foo-1.0-1.noarch"
+    assert owner_of(root, "/usr/lib/g") == ("foo-1.0-1.noarch", 0)
     assert not (root / "usr/bin").exists()
     assert not (root / "var").exists()
     assert [path.name for path in database_files(root)] == ["rpmdb.sqlite"]

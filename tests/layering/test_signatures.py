@@ -11,23 +11,14 @@ import pytest
 import rpm
 
 from layering.errors import SignatureError
+from layering.librpm import DBPATH
 from layering.progress import Silent
 from layering.resolver import Demand
-from layering.signatures import RPMDB, Keyring, certificates
+from layering.signatures import Keyring, certificates
 from tests.acceptance import rpms
-from tests.acceptance.bases import BaseTree
-from tests.acceptance.repositories import Repository
 from tests.acceptance.rpms import SigningKey, build_rpm
 from tests.layering.universes import World, requests
 from tests.layering.web import WebServer
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path, BaseTree(tmp_path / "remote"), Repository(tmp_path / "packages"))
-    yield world
-    for resolver in world.opened:
-        resolver.close()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +52,7 @@ def publish(world: World, key: SigningKey | None, gpgkey: str = "", options: str
 
 def signer(world: World) -> str | None:
     resolver = world.resolver()
-    files = resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+    files = resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
     return next(iter(files)).signed_by
 
 
@@ -161,9 +152,9 @@ def test_a_key_in_the_bases_own_rpmdb_is_good(world: World, key: SigningKey, tmp
     publish(world, key)
     resolver = world.resolver()
     root = world.directory / "root0"
-    command = ["rpmkeys", "--root", str(root), "--dbpath", RPMDB, "--import"]
+    command = ["rpmkeys", "--root", str(root), "--dbpath", f"/{DBPATH}", "--import"]
     subprocess.run([*command, str(key.export(tmp_path / "key.asc"))], check=True)
-    files = resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+    files = resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
     assert next(iter(files)).signed_by == key_ids(key)[0]
 
 
@@ -176,10 +167,10 @@ def test_a_key_is_fetched_over_http_and_is_there_offline_from_then_on(world: Wor
         resolver = world.resolver(cacheonly=True)
         world.resolver().resolve(Demand(requests("app")))
         with pytest.raises(SignatureError, match=rf"Key {web.url}/KEY of repository test can't be used: "):
-            resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+            resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
         assert signer(world) == key_ids(key)[0]
         before = web.count()
-        files = resolver.download(resolver.resolve(Demand(requests("app"))).layered, Silent())
+        files = resolver.download(resolver.resolve(Demand(requests("app"))).packages, Silent())
         assert (next(iter(files)).signed_by, web.count()) == (key_ids(key)[0], before)
         web.fail()
         with pytest.raises(SignatureError, match="503"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from journal.values import Request
 from layering.plan import Goal
-from layering.undoing import NotReversible, redo, undo
+from layering.undoing import AlreadySo, NotReversible, redo, undo
 from projections.deeds import Deed, deeds
 from projections.host import NOTHING, HostState, fold
 from projections.transactions import Transaction, tell
@@ -96,6 +96,7 @@ def test_undo_and_redo_take_turns_as_often_as_one_likes() -> None:
         ([BARE, with_names("jq"), BARE], r"'jq' was taken back by transaction 3 \(pkg-add\)"),
         ([BARE, with_names("jq"), BARE, with_names("jq")], r"'jq' was asked for by transaction 4 \(pkg-add\)"),
         ([with_names("jq"), BARE, with_names("jq")], r"'jq' was asked for by transaction 3 \(pkg-add\)"),
+        ([with_names("jq"), BARE, with_names("jq"), BARE], r"'jq' was taken back by transaction 4 \(pkg-add\)"),
         ([BARE, moved(BARE, 2), moved(BARE, 3)], r"the base was moved by transaction 3 \(pkg-add\)"),
         ([BARE, moved(BARE, 1, "other:branch"), BARE], r"the base was moved by transaction 3 \(pkg-add\)"),
         ([with_names("jq"), with_names("jq", jq=2), with_names("jq", jq=3)], "jq-2-1.x86_64 is not layered now"),
@@ -104,6 +105,17 @@ def test_undo_and_redo_take_turns_as_often_as_one_likes() -> None:
 def test_undo_is_refused_where_a_later_transaction_makes_it_meaningless(targets: list[HostState], reason: str) -> None:
     with pytest.raises(NotReversible, match=f"Transaction 2 can't be undone: {reason}"):
         Past(2, targets).undo()
+
+
+def test_only_what_is_in_force_as_a_whole_is_done_already() -> None:
+    """What `--idempotent` takes for success: neither a base that moved on nor a package that went is."""
+    there = moved(with_names("jq"), 2)
+    with pytest.raises(AlreadySo):
+        Past(2, [BARE, there]).redo()
+    for later in (moved(there, 3), msgspec.structs.replace(there, **layer(["jq"], {"jq": 2}))):
+        with pytest.raises(NotReversible) as caught:
+            Past(2, [BARE, there, later]).redo()
+        assert not isinstance(caught.value, AlreadySo)
 
 
 def test_all_reasons_are_given() -> None:
@@ -146,6 +158,23 @@ def test_versions_that_an_upgrade_moved_go_back_with_it_and_later_ones_stay() ->
     later = msgspec.structs.replace(new, **layer(["jq", "vim"], {"jq": 2, "vim": 3}))
     goal = Past(2, [old, new, later]).undo()[0]
     assert goal.kept == (package("jq", 1), package("vim", 3))
+
+
+def test_the_packages_of_then_come_first_then_those_that_are_here_and_the_newest_only_on_another_base() -> None:
+    """See docs/adr/0064."""
+    then, here = package("jq", 1), package("jq", 2)
+    moved_too = [with_names("jq"), moved(with_names("jq", jq=2), 2)]
+    assert [(goal.policy, goal.kept) for goal in Past(2, moved_too).undo()] == [
+        ("offline", (then,)),
+        ("offline", (then, here)),
+        ("prefer", (here,)),
+        ("upgrade", (here,)),
+    ]
+    assert [(goal.policy, goal.kept) for goal in Past(2, [with_names("jq"), BARE]).undo()] == [
+        ("offline", (then,)),
+        ("offline", (then,)),
+        ("prefer", ()),
+    ]
 
 
 def test_where_versions_are_all_that_moved_nothing_else_will_do() -> None:

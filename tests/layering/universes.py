@@ -99,8 +99,17 @@ def demand(world: World, *asked: str | Path, kept: tuple[Path, ...] = (), policy
 
 
 def nevras(resolution: Resolution) -> list[str]:
-    return [each.package.nevra for each in resolution.packages]
+    return [each.nevra for each in resolution.packages]
 
 
-def downloads(resolution: Resolution) -> list[str]:
-    return [each.nevra for each in resolution.to_download]
+def downloads(resolution: Resolution, asked: Demand) -> list[str]:
+    """What is not the very package that the demand has cached."""
+    return [each.nevra for each in resolution.packages if each not in asked.cached]
+
+
+def build(world: World, name: str, *args: str, **kwargs: object) -> Path:
+    return world.repository.build(name, *args, **kwargs)
+
+
+def resolve(world: World, *asked: str | Path, kept: tuple[Path, ...] = (), policy: str = "keep") -> list[str]:
+    return nevras(world.resolver().resolve(demand(world, *asked, kept=kept, policy=policy)))

@@ -16,7 +16,7 @@ from journal.events import (
     TransactionStarted,
 )
 from journal.identifiers import uuid7
-from journal.values import Package, Request
+from journal.values import Package, Request, Summary
 from layering.nevra import compare
 from layering.plan import changes
 from projections.host import HostState, fold
@@ -73,7 +73,8 @@ def history(targets: Sequence[HostState | None], verbs: Sequence[tuple[str, tupl
             packages = package_changes(state.packages, target.packages, compare)
             said = (*changes(state, target, packages), TransactionCommitted(f"os-{number:064x}.0"))
         uuid = uuid7(START + number)
-        for payload in (TransactionStarted(verb, arguments), *said):
+        started = TransactionStarted(verb, arguments, before=state.summary if state else Summary())
+        for payload in (started, *said):
             events.append(_event(len(events) + 1, number, uuid, payload))
     return events
 

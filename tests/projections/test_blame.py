@@ -28,7 +28,7 @@ def stored(path: Path, targets: list[HostState | None]) -> Journal:
     return journal
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.none() | states(), min_size=1, max_size=8))
 def test_it_agrees_with_a_fold_forwards_at_every_position(targets: list[HostState | None]) -> None:
     with TemporaryDirectory() as directory:

@@ -113,9 +113,20 @@ def test_what_is_absorbed_leaves_the_requested_set_and_comes_back_when_reinstate
 
 
 def test_a_state_without_packages_has_no_layered_commit() -> None:
-    state = HostState(base_commit="a" * 64, packages=(Package("jq-1-1.x86_64"),), layered_commit="b" * 64)
-    assert state.commit == "b" * 64
-    assert msgspec.structs.replace(state, layered_commit=None).commit == "a" * 64
+    base, layer, jq = "a" * 64, "b" * 64, Package("jq-1-1.x86_64")
+    layered = evolve(HostState(base_commit=base), LayerCommitted(layer, base, added=(jq,)))
+    assert (layered.layered_commit, layered.commit) == (layer, layer)
+    bare = evolve(layered, LayerCommitted(base, base, removed=(jq,)))
+    assert (bare.layered_commit, bare.commit) == (None, base)
+
+
+@pytest.mark.parametrize("named", [None, "another"])
+def test_a_deployment_that_was_observed_is_by_whom_its_origin_names(named: str | None) -> None:
+    observed = DeploymentObserved("os-a.0", "a" * 64, "a" * 64, "remote:branch", transaction_uuid=named)
+    payloads = (TransactionStarted("observe"), observed, TransactionCommitted("os-a.0"))
+    state = fold(_event(number, 1, "own", payload) for number, payload in enumerate(payloads, 1)).host
+    assert state is not None
+    assert (state.deployment, state.deployed_by, state.transaction) == ("os-a.0", named, 1)
 
 
 def test_a_pin_stays_through_whatever_else_happens_until_it_is_taken_back() -> None:

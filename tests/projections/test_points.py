@@ -34,7 +34,7 @@ def stored(path: Path, events: list[Event]) -> Journal:
     return journal
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(histories(), st.data())
 def test_as_of_any_position_is_the_fold_up_to_it_with_and_without_snapshots(
     events: list[Event], data: st.DataObject
@@ -51,7 +51,7 @@ def test_as_of_any_position_is_the_fold_up_to_it_with_and_without_snapshots(
         journal.close()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(histories())
 def test_a_snapshot_that_cannot_be_read_costs_nothing_but_time(events: list[Event]) -> None:
     with TemporaryDirectory() as directory:
@@ -65,7 +65,7 @@ def test_nothing_recorded_folds_to_nothing(path: Path) -> None:
     assert points.at(Journal.open_for_append(path)) == Projection()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(histories())
 def test_numbers_and_instants_lead_to_the_end_of_a_transaction(events: list[Event]) -> None:
     with TemporaryDirectory() as directory:

@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from journal.events import (
 from journal.store import Draft, Journal
 from journal.values import Package, PackageChange
 from projections.host import fold
-from projections.transactions import Transaction, tell_each
+from projections.transactions import Transaction, tell
 from tests.drafts import CONTEXT, DraftMaker
 from tests.projections.strategies import histories
 
@@ -57,10 +58,11 @@ def queried(events: Iterable[Event], *queries: str) -> list[list[sqlite3.Row]]:
 
 
 def by_transaction(events: Iterable[Event]) -> list[Transaction]:
-    return list(tell_each(sorted(events, key=lambda event: (event.transaction, event.position))))
+    ordered = sorted(events, key=lambda event: (event.transaction, event.position))
+    return [tell(list(group)) for _, group in groupby(ordered, key=lambda event: event.transaction)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(histories())
 def test_history_is_the_transactions_as_they_are_told(events: list[Event]) -> None:
     told = by_transaction(events)
@@ -100,7 +102,7 @@ def test_history_is_the_transactions_as_they_are_told(events: list[Event]) -> No
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(histories())
 def test_packages_and_requests_are_the_changes_that_took_effect(events: list[Event]) -> None:
     committed = {event.transaction for event in events if isinstance(event.payload, TransactionCommitted)}
@@ -139,7 +141,7 @@ def test_packages_and_requests_are_the_changes_that_took_effect(events: list[Eve
     assert {tuple(row) for row in asked} == requests
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(histories())
 def test_failures_and_actors_count_what_the_history_counts(events: list[Event]) -> None:
     told = by_transaction(events)
@@ -158,7 +160,7 @@ NEVRAS = ("a-1-1.x86_64", "a-2-1.x86_64", "b-c-1:1.0~rc1-1.noarch", "d-1-1.x86_6
 sets = st.sets(st.sampled_from(NEVRAS)).map(sorted)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.booleans(), sets, sets), min_size=1, max_size=6))
 def test_presence_is_what_the_fold_has_at_each_end_of_a_transaction(
     steps: list[tuple[bool, list[str], list[str]]],
