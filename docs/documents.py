@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cli.documents import Failed, ProvedRecord, Rehearsed, RepositoryMetadata, Shown, Status
+from journal.events import Event
 from layering.diagnosis import Problem
 from layering.resolver import Match
 from layering.verification import Report
@@ -23,6 +24,7 @@ DOCUMENTS: dict[str, tuple[Any, str]] = {
     "search": (list[Match], "layer search --json: packages of the repositories"),
     "refresh-md": (list[RepositoryMetadata], "layer refresh-md --json: the repositories' metadata"),
     "doctor": (list[Problem], "layer doctor --json: how journal and host differ, and what to do about it"),
+    "audit-log": (list[Event], "layer audit log --json: the events, the oldest first"),
     "audit-verify": (Report, "layer audit verify --json: what was checked, and what was found"),
     "audit-prove": (list[ProvedRecord], "layer audit prove --json: records and their proofs"),
     "error": (Failed, "any --json, where the verb fails before it is a transaction"),

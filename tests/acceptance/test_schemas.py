@@ -53,6 +53,7 @@ def test_what_a_host_prints_and_records_is_as_they_say(host: Host, base: BaseTre
         "history": host.json("history"),
         "diff": host.json("diff", "1", "2"),
         "blame": host.json("blame", "--as-of", "2"),
+        "audit-log": host.json("audit", "log"),
         "audit-verify": host.json("audit", "verify"),
         "audit-prove": host.json("audit", "prove", "2"),
     }

@@ -20,6 +20,14 @@ def test_each_line_is_a_record_as_it_was_hashed(layer: Layer, journal_path: Path
     assert layer("audit", "log").stdout.splitlines() == records
 
 
+def test_as_one_document_it_is_an_array_of_the_records(layer: Layer, journal_path: Path) -> None:
+    records = [json.loads(record) for _, record in Journal.open(journal_path).records()]
+    assert json.loads(layer("audit", "log", "--json").stdout) == records
+    assert json.loads(layer("audit", "log", "--json", "--user", "nobody").stdout) == []
+    refused = layer("audit", "log", "--json", "--follow", check=False)
+    assert (refused.returncode, refused.stdout) == (2, "")
+
+
 @pytest.mark.parametrize(
     ("filters", "transactions"),
     [
