@@ -67,7 +67,7 @@ def lines(change: Payload, *, done: bool = True) -> Iterator[str]:
         case LayerCommitted():
             yield from _layer_lines(change, done)
         case _:
-            yield from _upkeep_lines(change)
+            yield from _upkeep_lines(change, done)
 
 
 def _requests(changes: Iterable[Payload]) -> Iterator[str]:
@@ -97,28 +97,30 @@ def _layer_lines(change: LayerCommitted, done: bool) -> Iterator[str]:
             yield from (f"  {package}" for package in packages)
 
 
-def _upkeep_lines(change: Payload) -> Iterator[str]:
+def _upkeep_lines(change: Payload, done: bool) -> Iterator[str]:
     match change:
         case TransactionPinned():
-            yield f"Pinned transaction {change.transaction}."
+            yield f"{'Pinned' if done else 'Pinning'} transaction {change.transaction}."
         case TransactionUnpinned():
-            yield f"Unpinned transaction {change.transaction}."
+            yield f"{'Unpinned' if done else 'Unpinning'} transaction {change.transaction}."
         case DeploymentsDropped():
-            yield "Dropped deployments:"
+            yield f"{'Dropped' if done else 'Dropping'} deployments:"
             yield from (f"  {deployment}" for deployment in change.deployments)
         case CommitsDropped():
-            yield from _dropped(change)
+            yield from _dropped(change, done)
         case CacheDropped():
-            yield f"Dropped {change.cache}: {_size(change.bytes)} ({count(change.files, 'file')})"
+            dropped = "Dropped" if done else "Dropping"
+            yield f"{dropped} {change.cache}: {_size(change.bytes)} ({count(change.files, 'file')})"
 
 
-def _dropped(change: CommitsDropped) -> Iterator[str]:
+def _dropped(change: CommitsDropped, done: bool) -> Iterator[str]:
     if change.packages:
-        yield "Dropped packages:"
+        yield f"{'Dropped' if done else 'Dropping'} packages:"
         yield from (f"  {package.nevra}" for package in change.packages)
     counts = ((change.refs, "ref"), (change.commits, "commit"), (change.packages, "package"))
     kinds = ", ".join(count(len(each), what) for each, what in counts)
-    yield f"Freed: {_size(change.bytes)} ({kinds}, {count(change.objects, 'object')})"
+    freed = "Freed" if done else "Freeing"
+    yield f"{freed}: {_size(change.bytes)} ({kinds}, {count(change.objects, 'object')})"
 
 
 def _size(size: float) -> str:

@@ -127,6 +127,6 @@ def test_a_transaction_that_is_not_there_is_not_pinned(host: Host) -> None:
 def test_a_dry_run_pins_nothing(host: Host) -> None:
     host.ok("pkg-add", "foo")
     before = host.history()
-    assert "Pinned transaction 2." in host.ok("pin", "2", "-n").stdout
+    assert "Pinning transaction 2." in host.ok("pin", "2", "-n").stdout
     assert host.history() == before
     assert not host.current()["pinned"]
