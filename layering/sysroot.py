@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from layering.commit_tree import is_whole  # noqa: E402
 from layering.errors import SysrootError, SysrootLocked  # noqa: E402
 
 REF_PREFIX = "layer/"
+_PAUSES = (0.1, 0.3, 1, 3, 5)
+"""Seconds to wait, each time, for a file system that is frozen: hardly anybody freezes one for longer than all."""
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -85,7 +88,7 @@ class Sysroot:
             SysrootLocked: somebody else holds it. SysrootError: it can't be taken at all.
         """
         try:
-            _, acquired = self._sysroot.try_lock()
+            acquired = self._try_lock()
         except GLib.Error as error:
             raise SysrootError(f"The sysroot {self.path} is not writable: {error.message}", hint=as_root()) from error
         if not acquired:
@@ -97,6 +100,20 @@ class Sysroot:
             yield
         finally:
             self._sysroot.unlock()
+
+    def _try_lock(self) -> bool:
+        """libostree makes /sysroot writable first, which the kernel refuses while the file system is frozen.
+
+        It is for a moment: for a snapshot of it, or since libostree syncs another deployment.
+        """
+        for pause in _PAUSES:
+            try:
+                return bool(self._sysroot.try_lock()[1])
+            except GLib.Error as error:
+                if not error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.BUSY):
+                    raise
+            time.sleep(pause)
+        return bool(self._sysroot.try_lock()[1])
 
     def deploy(self, commit: str, origin: str, etc_from: str | None = None) -> Deployment:
         """Make a deployment of the commit the first one; on a booted host stage it for the next boot.

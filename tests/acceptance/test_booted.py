@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.acceptance.bases import BRANCH
 from tests.acceptance.booted import Booted
@@ -95,3 +100,28 @@ def test_elsewhere_than_on_the_running_system_nothing_is_rebooted(booted: Booted
     done = booted.host.run("pkg-add", "baz", "-r", env=env, check=0)
     assert "Not rebooting" in done.stderr
     assert calls.read_text() == ""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own."""
+    image, mounted = tmp_path / "disk.img", tmp_path / "disk"
+    mounted.mkdir()
+    with image.open("wb") as file:
+        file.truncate(1 << 30)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, mounted], check=True)
+    yield mounted
+    subprocess.run(["umount", "--lazy", mounted], check=True)
+
+
+def test_a_file_system_that_is_frozen_for_a_moment_is_waited_for(booted: Booted, disk: Path, tmp_path: Path) -> None:
+    """Regression: /sysroot can't be made writable then, as for a backup, or where libostree writes another sysroot."""
+    frozen = Booted(booted.host.copy_to(disk / "sysroot"), tmp_path / "again")
+    thaw = threading.Timer(2, subprocess.run, [["fsfreeze", "--unfreeze", disk]], {"check": True})
+    subprocess.run(["fsfreeze", "--freeze", disk], check=True)
+    thaw.start()
+    try:
+        assert "Transaction 3 committed." in frozen.run("pkg-add", "baz").stdout
+    finally:
+        thaw.join()
