@@ -14,6 +14,14 @@ import pytest
 from layering.errors import ImportRefused
 from layering.parallel import WorkerDied, spread
 
+pytestmark = pytest.mark.forks
+
+
+@pytest.fixture(autouse=True)
+def no_threads() -> None:
+    """Where there are threads nothing is forked, and a test that kills what it takes for a fork kills pytest."""
+    assert len(list(Path("/proc/self/task").iterdir())) == len(sys._current_frames())
+
 
 def children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()

@@ -775,7 +775,7 @@ def with_snapshots(path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=["in one process", "in several"])
+@pytest.fixture(params=["in one process", pytest.param("in several", marks=pytest.mark.forks)])
 def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small blocks, so that several processes have something to do, whatever there is of processors."""
     if request.param == "in several":
