@@ -84,6 +84,11 @@ def parse_proof(text: str) -> InclusionProof | ConsistencyProof:
     hashes = tuple(decode_base64(line) for line in lines[1:])
     if any(len(each) != merkle.HASH_SIZE for each in hashes):
         raise NoteMalformed("Not a proof: a line of it is not a hash in base64")
+    if f"\n{HEADER}\n" in checkpoint:
+        raise NoteMalformed(
+            "Several proofs, one after the other: each is checked with its own record",
+            hint="`layer audit prove --output DIR` writes each to a file.",
+        )
     kind = InclusionProof if inclusion else ConsistencyProof
     return kind(int(match[2]), hashes, parse_checkpoint(checkpoint))
 

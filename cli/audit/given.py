@@ -57,7 +57,7 @@ def parsed(file: str, parse: Callable[[str], T]) -> T:
     try:
         return parse(text)
     except NoteMalformed as error:
-        raise NoteMalformed(f"{file}: {error.message}") from error
+        raise NoteMalformed(f"{file}: {error.message}", hint=error.hint) from error
 
 
 def text_of(file: str) -> str:

@@ -177,6 +177,16 @@ def test_a_proof_for_another_log_or_another_record_is_refused(desk: Desk, tmp_pa
     )
 
 
+def test_several_proofs_in_one_file_are_said_to_be_several(desk: Desk, tmp_path: Path) -> None:
+    desk.run("checkpoint")
+    (tmp_path / "all").write_text(desk.run("prove", "1").stdout)
+    desk.run("prove", "1", "--output", tmp_path)
+    key = desk.path.with_name("signing.vkey")
+    refused = desk.run("verify", "--proof", tmp_path / "all", "--record", tmp_path / "1.record", "--key", key, check=1)
+    assert "all: Several proofs" in refused.stderr
+    assert "--output DIR" in refused.stderr
+
+
 @pytest.fixture
 def witness(desk: Desk) -> Iterator[tuple[Witness, str]]:
     running = Witness()
