@@ -75,7 +75,7 @@ def _build_store(etc: Path) -> None:
     (etc / "selinux/config").write_text(CONFIG)
     (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     command = ["bwrap", "--ro-bind", "/", "/", "--bind", str(etc), "/etc", "semodule", "-n", "-B"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def modular_policy() -> Files:

@@ -261,5 +261,4 @@ def as_nobody(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
     )

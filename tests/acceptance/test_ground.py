@@ -119,7 +119,7 @@ def test_a_repository_serves_what_was_published_and_counts_and_fails_on_demand(
     repository: Repository, web: HttpServer
 ) -> None:
     def fetch(path: str) -> int:
-        with urllib.request.urlopen(f"{web.url}/{path}", timeout=5) as answer:  # noqa: S310 - our own server
+        with urllib.request.urlopen(f"{web.url}/{path}") as answer:  # noqa: S310 - our own server
             return len(answer.read())
 
     assert fetch("foo-1.0-1.noarch.rpm") == (repository.directory / "foo-1.0-1.noarch.rpm").stat().st_size

@@ -78,10 +78,8 @@ def test_of_long_output_the_end_is_kept(host: Host, repository: Repository) -> N
 def test_a_script_that_hangs_is_killed_with_all_that_it_started(host: Host, repository: Repository) -> None:
     marker = f"3{os.getpid()}"
     publish(repository, "sleepy", {"%post": f"(setsid sleep {marker} &) ; echo before; sleep {marker}"})
-    started = time.monotonic()
     with unchanged(host):
         result = host.run("pkg-add", "sleepy", check=1, env={"LAYER_SCRIPT_TIMEOUT": "2"})
-    assert time.monotonic() - started < 30
     assert "killed after 2 seconds" in result.stderr
     assert "--script-timeout" in result.stderr
     assert "before" in result.stderr
@@ -113,9 +111,9 @@ def test_a_cancelled_script_is_over_and_the_host_is_what_it_was(host: Host, repo
             stderr=subprocess.PIPE,
             text=True,
         )
-        wait_until(lambda: running(marker))
+        wait_for_script(process, marker)
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate()
     assert process.returncode == 1
     assert "Cancelled" in stderr
     assert host.last()["error"]["kind"] == "cancelled"
@@ -128,10 +126,11 @@ def test_a_killed_layer_takes_its_script_with_it_and_leaves_no_mount(host: Host,
     publish(repository, "sleepy", {"%post": f"sleep {marker}"})
     with unchanged(host):
         process = subprocess.Popen(host.command("pkg-add", "sleepy"), env=environment(), stderr=subprocess.DEVNULL)
-        wait_until(lambda: running(marker))
+        wait_for_script(process, marker)
         process.kill()
         process.wait()
-        wait_until(lambda: not running(marker))
+        while running(marker):
+            time.sleep(0.05)
     assert str(host.sysroot) not in Path("/proc/mounts").read_text()
     host.ok("pkg-add", "foo")
     left = [path for path in (host.repo / "extensions/layer").iterdir() if path.name.startswith("run-")]
@@ -265,9 +264,8 @@ def running(argument: str) -> bool:
     return False
 
 
-def wait_until(condition: object, seconds: float = 30) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
+def wait_for_script(process: subprocess.Popen[str], marker: str) -> None:
+    """Return once the script of this `layer` has started the process that is waited for."""
+    while not running(marker):
+        assert process.poll() is None
         time.sleep(0.05)

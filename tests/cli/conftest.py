@@ -34,6 +34,6 @@ def layer(tmp_path: Path, journal_path: Path) -> Layer:
 
     def run(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [Path(sys.executable).parent / "layer", "--sysroot", tmp_path, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=check, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, check=check)
 
     return run

@@ -59,7 +59,7 @@ def test_a_followed_log_prints_what_is_added_and_judges_a_transaction_when_it_ha
         followed = [json.loads(follower.stdout.readline()) for _ in range(2)]
         assert [(each["transaction_uuid"], each["position"]) for each in followed] == [(bad, 11), (bad, 13)]
         follower.send_signal(2)
-        assert (follower.wait(20), follower.stdout.read()) == (0, "")
+        assert (follower.wait(), follower.stdout.read()) == (0, "")
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, journal_path: Path) -> None:

@@ -29,6 +29,7 @@ from journal.store import Journal
 from tests.cli.conftest import Layer
 from tests.drafts import DraftMaker
 
+_PATIENCE = 300  # seconds for a page
 _BROWSER = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,1000"),
@@ -68,7 +69,7 @@ def served(sysroot: Path, *journal: str | Path, end: signal.Signals = signal.SIG
         yield found[0]
         server.send_signal(end)
         server.stderr.read()
-        assert server.wait(20) == 0
+        assert server.wait() == 0
 
 
 def test_the_first_page_shows_figures_days_and_the_last_transactions(desk: str, browser: webdriver.Chrome) -> None:
@@ -99,12 +100,12 @@ def test_a_reader_comes_from_the_first_page_to_a_transaction_and_by_the_search_t
 ) -> None:
     browser.get(desk)
     browser.find_element(By.CSS_SELECTOR, ".latest li:nth-child(2) .number").click()
-    WebDriverWait(browser, 20).until(expected_conditions.url_contains("/transaction?number="))
+    WebDriverWait(browser, _PATIENCE).until(expected_conditions.url_contains("/transaction?number="))
     assert "layer-committed" in browser.find_element(By.CSS_SELECTOR, "table.rows-and-columns").text
     browser.get(desk)
     browser.find_element(By.NAME, "words").send_keys('"CHG-1042"')
     browser.find_element(By.CSS_SELECTOR, ".ask button").click()
-    WebDriverWait(browser, 20).until(expected_conditions.url_contains("/search?words="))
+    WebDriverWait(browser, _PATIENCE).until(expected_conditions.url_contains("/search?words="))
     rows = browser.find_elements(By.CSS_SELECTOR, "table.rows-and-columns tbody tr")
     assert [row.find_element(By.CSS_SELECTOR, "td").text for row in rows] == ["2"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from pathlib import Path
 
 import pytest
@@ -292,12 +291,10 @@ def test_a_base_without_etc_gets_it_where_images_keep_it(ground: Ground, tmp_pat
     assert data(ground, commit, "usr/etc/foo") == b"x"
 
 
-def test_a_package_of_many_files_is_attached_quickly(ground: Ground) -> None:
+def test_a_package_of_many_files_is_attached(ground: Ground) -> None:
     base = ground.base()
     package = ground.package("many", {f"/usr/share/many/{i % 50}/{i}": str(i) for i in range(3000)})
-    started = time.monotonic()
     commit = ground.grafted(base, [package])
-    assert time.monotonic() - started < 5
     assert data(ground, commit, "usr/share/many/49/2999") == b"2999"
 
 

@@ -118,11 +118,13 @@ def test_an_interrupt_while_waiting_for_a_repository_is_an_interrupt(world: Worl
         program = f"{names}; from {__name__} import *; wait({world!r})"
         command = [sys.executable, "-c", program]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            deaf.settimeout(20)
             connection, _ = deaf.accept()
             connection.recv(100)
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=20)
+            _, errors = process.communicate()
+            deaf.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                deaf.accept()  # it was not tried again
             connection.close()
     assert errors.splitlines()[-1] == "KeyboardInterrupt"
 
