@@ -99,6 +99,41 @@ class ProvedRecord(msgspec.Struct, frozen=True):
     proof: str
 
 
+class ProvedExtension(msgspec.Struct, frozen=True):
+    """The proof that the journal under a signed head over `events` events begins with an older one over `old`."""
+
+    old: int
+    events: int
+    proof: str
+
+
+class CheckedProof(msgspec.Struct, frozen=True):
+    """A proof that holds, for the log of this origin. events: under its checkpoint.
+
+    position: of the record, if it is of inclusion. old: events of the older checkpoint, if it is of consistency.
+    """
+
+    origin: str
+    events: int
+    position: int | None
+    old: int | None
+
+
+class SignedHead(msgspec.Struct, frozen=True):
+    """The head of the journal. origin: name of the log. root_hash: RFC 6962, over these events, hex.
+
+    key: the log's verifier key. checkpoint: the signed note; None where nothing was to be signed. old: events of the
+    checkpoint that it was held against and goes on from.
+    """
+
+    origin: str
+    events: int
+    root_hash: str
+    key: str
+    checkpoint: str | None = None
+    old: int | None = None
+
+
 class Error(msgspec.Struct, frozen=True):
     """Why there is no other document. kind: the error's id."""
 

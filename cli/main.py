@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from cli.paths import GivenPath
 from journal.credentials import without_credentials
 from journal.errors import LayerError, as_root
 from layering.version import VERSION
@@ -141,7 +142,7 @@ class Globals:
 )
 @click.option(
     "--sysroot",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     envvar="LAYER_SYSROOT",
     default="/",
     show_default=True,

@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from cli import changing
+from cli.paths import GivenPath
 
 
 @click.command("replay", short_help="Bring this host to another host's state.")
-@click.argument("journal", metavar="JOURNAL", type=click.Path(path_type=Path))
+@click.argument("journal", metavar="JOURNAL", type=GivenPath())
 @click.option("--to", metavar="N|TIME", help="The state after that transaction of JOURNAL, or at that instant.")
 @changing.preview
 @changing.flags

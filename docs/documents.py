@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from cli.documents import Failed, ProvedRecord, Rehearsed, RepositoryMetadata, Shown, Status
+from cli.documents import (
+    CheckedProof,
+    Failed,
+    ProvedExtension,
+    ProvedRecord,
+    Rehearsed,
+    RepositoryMetadata,
+    Shown,
+    SignedHead,
+    Status,
+)
 from journal.events import Event
 from layering.diagnosis import Problem
 from layering.resolver import Match
@@ -26,6 +36,12 @@ DOCUMENTS: dict[str, tuple[Any, str]] = {
     "doctor": (list[Problem], "layer doctor --json: how journal and host differ, and what to do about it"),
     "audit-log": (list[Event], "layer audit log --json: the events, the oldest first"),
     "audit-verify": (Report, "layer audit verify --json: what was checked, and what was found"),
+    "audit-verify-proof": (CheckedProof, "layer audit verify --proof --json: what the proof proves"),
+    "audit-checkpoint": (SignedHead, "layer audit checkpoint --json: the head, signed or held against an older one"),
     "audit-prove": (list[ProvedRecord], "layer audit prove --json: records and their proofs"),
+    "audit-prove-from": (
+        ProvedExtension,
+        "layer audit prove --from --json: the journal goes on from an older head",
+    ),
     "error": (Failed, "any --json, where the verb fails before it is a transaction"),
 }

@@ -20,6 +20,7 @@ from journal.events import (
     JournalReplayed,
     Payload,
     TransactionCommitted,
+    TransactionInterrupted,
     TransactionPrepared,
     TransactionStarted,
     TransactionUnchanged,
@@ -251,22 +252,28 @@ class Host:
             happened = False
             # The journal may be what failed: then the next command finds this transaction open, and recovers it.
             with contextlib.suppress(LayerError):
-                happened = self._record_failure(recorder, uuid, error)
-            if not (happened and cancelled):
-                raise error from raised.__cause__
+                number = recorder.journal.number_of(uuid)
+                recovered = self._recovery(recorder, uuid)
+                happened = isinstance(recovered, TransactionCommitted)
+                if recovered:
+                    recorder.record(uuid, recovered if happened else outcome_of(error))
+                elif number:
+                    happened = recorder.told(uuid).outcome in _DONE
+                if isinstance(error, LayerError):
+                    error.transaction = number
+            if happened and cancelled:
+                return
+            if happened and isinstance(error, LayerError):
+                error.message = f"The change is in place, but: {error.message}"
+            raise error from raised.__cause__
 
-    def _record_failure(self, recorder: Recorder, uuid: str, error: BaseException) -> bool:
-        """Record how the transaction ended, unless that is recorded; whether it did what it was to do."""
+    def _recovery(self, recorder: Recorder, uuid: str) -> TransactionCommitted | TransactionInterrupted | None:
+        """How a transaction in which something went wrong ended, by the deployments; None where that is recorded."""
         self.sysroot.reload()
         for transaction in points.at(recorder.journal).open:
             if transaction.uuid == uuid:
-                outcome = sync.recovery(transaction, self.sysroot.deployments)
-                happened = isinstance(outcome, TransactionCommitted)
-                recorder.record(uuid, outcome if happened else outcome_of(error))
-        number = recorder.journal.number_of(uuid)
-        if isinstance(error, LayerError):
-            error.transaction = number
-        return number is not None and tell(points.events_of(recorder.journal, number)).outcome in _DONE
+                return sync.recovery(transaction, self.sysroot.deployments)
+        return None
 
     @contextlib.contextmanager
     def _work(self, state: HostState, journal: Journal | None, options: Options) -> Iterator[Work]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cli.main import Commands, Globals
+from cli.paths import GivenPath
 
 COMMANDS = {
     "log": "cli.audit.log",
@@ -22,7 +23,7 @@ COMMANDS = {
 @click.group("audit", short_help="The auditor's desk: check, prove, export.", cls=Commands, modules=COMMANDS)
 @click.option(
     "--journal",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     metavar="FILE",
     help="A journal, or a copy of one, instead of the stateroot's; its keys are looked for beside it.",
 )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
+from cli import rendering
 from cli.audit import given
-from cli.reading import journal_path, open_journal
+from cli.documents import SignedHead
+from cli.reading import open_journal
 from journal import heads
+from journal.checkpoints import Checkpoint
 from journal.errors import JournalNotWritable, LayerError
 from journal.notes import VerifierKey
 from journal.store import Journal
@@ -18,6 +23,7 @@ from journal.store import Journal
 @click.option("--check", metavar="FILE", help="Check that the journal goes on from this checkpoint; `-` for stdin.")
 @given.key_option
 @click.option("--print-key", is_flag=True, help="Print the log's verifier key, for those who check its proofs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -28,45 +34,62 @@ def command(
     check: str | None,
     key: VerifierKey | None,
     print_key: bool,
+    as_json: bool,
 ) -> int:
     """Sign the head of the journal and print it: keep it elsewhere, and no event before it can be altered unnoticed.
 
     The key is made on first use. Whoever may not write the journal is given the head that was signed last. With --check
     nothing is signed; exit code 3 if the journal does not go on from the checkpoint.
     """
-    if check is not None:
-        journal = open_journal(ctx)
-        kept = given.checkpoint_of(check)
-        heads.check_kept(journal, kept, key or heads.verifier_of(journal))
-        click.echo(f"The journal goes on from the checkpoint: {kept.size} events then, {journal.position} now.")
-        return 0
     if bool(witnesses) != bool(witness_keys):
         raise click.UsageError(
             "--witness and --witness-key go together: an answer that can't be checked is worth nothing."
         )
-    if print_key:
-        click.echo(str(heads.verifier_of(open_journal(ctx))))
-        return 0
-    open_journal(ctx).close()  # never make one
+    code = 0
+    checkpoint = kept = None
+    journal = open_journal(ctx)  # never make one
+    if check is not None:
+        kept = given.checkpoint_of(check)
+        key = key or heads.verifier_of(journal)
+        heads.check_kept(journal, kept, key)
+        told = f"The journal goes on from the checkpoint: {kept.size} events then, {journal.position} now.\n"
+    elif print_key:
+        key = heads.verifier_of(journal)
+        told = f"{key}\n"
+    else:
+        checkpoint, code = _signed(journal, witnesses, witness_keys)
+        key = heads.verifier_of(journal)
+        told = str(checkpoint)
+    if as_json:
+        size = checkpoint.size if checkpoint else journal.position
+        root = journal.root_hash_at(size).hex()
+        note = str(checkpoint) if checkpoint else None
+        old = kept.size if kept else None
+        rendering.print_json(SignedHead(key.name, size, root, str(key), note, old))
+    else:
+        click.echo(told, nl=False)
+    return code
+
+
+def _signed(journal: Journal, witnesses: Sequence[str], witness_keys: Sequence[VerifierKey]) -> tuple[Checkpoint, int]:
+    """The signed head, cosigned where that is asked for, and the exit code that the witnesses lead to."""
     try:
-        journal = Journal.open_for_append(journal_path(ctx))
-        checkpoint = heads.sign_head(journal)
+        writable = Journal.open_for_append(journal.path)
+        checkpoint = heads.sign_head(writable)
     except JournalNotWritable:
-        signed = heads.current_head(open_journal(ctx))
+        signed = heads.current_head(journal)
         if signed is None or witnesses:
             raise
-        click.echo(str(signed), nl=False)
-        return 0
+        return signed, 0
     code = 0
     if witnesses:
         from journal import witness
 
         for url in witnesses:
             try:
-                checkpoint = witness.cosigned(journal, url, checkpoint, witness_keys)
+                checkpoint = witness.cosigned(writable, url, checkpoint, witness_keys)
             except LayerError as error:
                 click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
                 code = max(code, error.exit_code)
-        heads.keep(journal, checkpoint)
-    click.echo(str(checkpoint), nl=False)
-    return code
+        heads.keep(writable, checkpoint)
+    return checkpoint, code

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from cli import filters
+from cli.paths import GivenPath
 from cli.reading import open_journal
 
 _SQLITE = "sqlite"
@@ -25,9 +26,7 @@ _SQLITE = "sqlite"
     show_default=True,
     help="JSON lines as stored, CloudEvents 1.0, OCSF 1.8, CSV, or a whole copy of the journal.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="A new file, not stdout."
-)
+@click.option("-o", "--output", type=GivenPath(dir_okay=False), metavar="FILE", help="A new file, not stdout.")
 @filters.options
 @click.pass_context
 def command(ctx: click.Context, /, *, format_: str, output: Path | None, **given: Any) -> None:

@@ -8,7 +8,8 @@ import click
 
 from cli import rendering
 from cli.audit import given
-from cli.documents import ProvedRecord
+from cli.documents import ProvedExtension, ProvedRecord
+from cli.paths import GivenPath
 from cli.reading import open_journal
 from journal import heads
 from journal.reader import Reader
@@ -21,7 +22,7 @@ from projections import points
 @click.option("--from", "old", metavar="SIZE|FILE", help="Prove that the journal goes on from this size or checkpoint.")
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False),
     metavar="DIR",
     help="Write each record and its proof there, as POSITION.record and POSITION.tlog-proof.",
 )
@@ -47,7 +48,11 @@ def command(
     journal = open_journal(ctx)
     if old is not None:
         size = int(old) if old.isdecimal() else given.checkpoint_of(old).size
-        click.echo(str(heads.prove_from(journal, size)), nl=False)
+        extension = heads.prove_from(journal, size)
+        if as_json:
+            rendering.print_json(ProvedExtension(size, extension.checkpoint.size, str(extension)))
+        else:
+            click.echo(str(extension), nl=False)
         return
     positions = [event] if event is not None else _positions(journal, transaction or "")
     proved = [(heads.prove(journal, position), next(journal.records(position - 1, position))) for position in positions]
@@ -56,12 +61,11 @@ def command(
         for proof, (position, record) in proved:
             (output / f"{position}.record").write_text(record, encoding="utf-8")
             (output / f"{position}.tlog-proof").write_text(str(proof), encoding="utf-8")
-            click.echo(str(output / f"{position}.tlog-proof"))
-    elif as_json:
+    if as_json:
         rendering.print_json([ProvedRecord(position, record, str(proof)) for proof, (position, record) in proved])
-    else:
-        for proof, _ in proved:
-            click.echo(str(proof), nl=False)
+        return
+    for proof, (position, _) in proved:
+        click.echo(str(output / f"{position}.tlog-proof") if output else str(proof), nl=bool(output))
 
 
 def _positions(journal: Reader, transaction: str) -> list[int]:

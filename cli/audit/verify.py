@@ -8,6 +8,7 @@ import click
 
 from cli import rendering
 from cli.audit import given
+from cli.documents import CheckedProof
 from cli.main import DIFFERENCE
 from cli.reading import journal_path
 from journal.errors import NoteNotSigned
@@ -50,7 +51,15 @@ def command(
     Exit code 3 if anything is wrong.
     """
     if proof is not None:
-        _check_proof(proof, record, checkpoints, key, witness_keys)
+        checked = _check_proof(proof, record, checkpoints, key, witness_keys)
+        if as_json:
+            rendering.print_json(checked)
+        elif checked.position:
+            click.echo(f"The record is event {checked.position} of the {checked.events} events of {checked.origin}.")
+        else:
+            click.echo(
+                f"The {checked.events} events of {checked.origin} begin with the {checked.old} of the older checkpoint."
+            )
         return 0
     if record is not None or witness_keys:
         raise click.UsageError("--record and --witness-key go with --proof.")
@@ -83,24 +92,24 @@ def _check_proof(
     checkpoints: tuple[str, ...],
     key: VerifierKey | None,
     witness_keys: tuple[VerifierKey, ...],
-) -> None:
+) -> CheckedProof:
     if key is None:
         raise click.UsageError("--proof needs --key: the verifier key of the log, had from elsewhere.")
+    position: int | None
+    old: int | None
     proof: InclusionProof | ConsistencyProof = given.parsed(file, parse_proof)
     checkpoint = proof.checkpoint
     if isinstance(proof, InclusionProof):
         if not record or checkpoints:
             raise click.UsageError("A proof of inclusion needs --record, and nothing else.")
         proof.check(given.bytes_of(record), key)
-        told = f"The record is event {proof.index + 1} of the {checkpoint.size} events of {checkpoint.origin}."
+        position, old = proof.index + 1, None
     else:
         if record or len(checkpoints) != 1:
             raise click.UsageError("A proof of consistency needs one --checkpoint, the older one, and nothing else.")
         proof.check(given.checkpoint_of(checkpoints[0]), key)
-        told = (
-            f"The {checkpoint.size} events of {checkpoint.origin} begin with the {proof.size} of the older checkpoint."
-        )
+        position, old = None, proof.size
     for witness in witness_keys:
         if not checkpoint.note.signed_by(witness):
             raise NoteNotSigned(f"The witness {witness.name} did not cosign the checkpoint")
-    click.echo(told)
+    return CheckedProof(checkpoint.origin, checkpoint.size, position, old)

@@ -127,6 +127,10 @@ def test_blame_is_of_any_point_and_of_the_packages_named(lived: Host) -> None:
         (("blame", ""), "it is empty", 2),
         (("history", "--package", ""), "it is empty", 2),
         (("history", "--user", " "), "it is empty", 2),
+        (("--sysroot", "", "status"), "it is empty", 2),
+        (("replay", ""), "it is empty", 2),
+        (("audit", "--journal", "", "verify"), "it is empty", 2),
+        (("audit", "export", "--output", ""), "it is empty", 2),
     ],
 )
 def test_what_is_not_there_is_a_clear_error_and_nothing_is_written(

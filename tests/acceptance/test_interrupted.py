@@ -1,11 +1,13 @@
-"""Ctrl-C at any moment: what is told, and the exit code, are what the journal has and the host shows.
+"""Ctrl-C or a failing disk at any moment: what is told, and the exit code, are what the journal has and the host shows.
 
-`strace` sends SIGINT just before the n-th system call of a kind; which moments are tried is as in test_crash.
+`strace` sends SIGINT just before the n-th system call of a kind, or lets that call fail; which moments are tried is as
+in test_crash.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,15 +28,21 @@ def layered(shared: Shared) -> Host:
     return host
 
 
-def interrupted(host: Host, copy_host: CopyHost, trace: Path, call: str, *args: str) -> Iterator[tuple[Host, Result]]:
-    """For each of the moments a copy of the host, and what the command that was interrupted there came to."""
+def disturbed(
+    host: Host, copy_host: CopyHost, trace: Path, disturbance: str, *args: str
+) -> Iterator[tuple[Host, Result]]:
+    """For each of the moments a copy of the host, and what the command that was disturbed there came to.
+
+    disturbance: `CALL:signal=INT` or `CALL:error=EIO`, see strace(1).
+    """
     number = 1
+    call = disturbance.partition(":")[0]
     while True:
         copy = copy_host(host)
-        inject = f"inject={call}:signal=INT:when={number}"
+        inject = f"inject={disturbance}:when={number}"
         command = ("strace", "-qq", "-o", str(trace), "-e", f"trace={call}", "-e", inject, *copy.command(*args))
         done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
-        if "--- SIGINT" not in trace.read_text():
+        if not re.search(r"--- SIGINT|\(INJECTED\)", trace.read_text()):
             return
         yield copy, Result(command, done.returncode, done.stdout, done.stderr)
         number += STRIDE
@@ -47,7 +55,7 @@ def test_what_is_told_after_ctrl_c_is_what_happened(
     before = layered.commit_of()
     recorded = len(layered.history())
     told = set()
-    for host, result in interrupted(layered, copy_host, tmp_path / "trace", call, "pkg-add", "foo"):
+    for host, result in disturbed(layered, copy_host, tmp_path / "trace", f"{call}:signal=INT", "pkg-add", "foo"):
         history = host.history()
         outcome = history[-1]["outcome"] if len(history) > recorded else None
         if host.commit_of() == before:
@@ -60,3 +68,19 @@ def test_what_is_told_after_ctrl_c_is_what_happened(
             assert "Cancelled" not in result.stderr
         told.add(result.exit)
     assert 0 in told
+
+
+def test_what_is_told_when_the_disk_fails_is_what_happened(layered: Host, copy_host: CopyHost, tmp_path: Path) -> None:
+    """Regression: an error after the deployment switch did not say that the switch was made."""
+    before = layered.commit_of()
+    told = set()
+    for host, result in disturbed(layered, copy_host, tmp_path / "trace", "fdatasync:error=EIO", "pkg-add", "foo"):
+        happened = host.commit_of() != before
+        assert happened or result.exit == 1, str(result)
+        assert "Traceback" not in result.stderr
+        assert ("error: The change is in place, but: " in result.stderr) == (happened and result.exit == 1), str(result)
+        host.ok("sync")
+        last = host.last()
+        assert (last["outcome"] == "committed" and last["requested"] == ["baz", "foo"]) == happened, str(last)
+        told.add((happened, result.exit))
+    assert told >= {(False, 1), (True, 1)}

@@ -29,7 +29,7 @@ def test_each_is_a_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
 
 
-def test_what_a_host_prints_and_records_is_as_they_say(host: Host, base: BaseTree) -> None:
+def test_what_a_host_prints_and_records_is_as_they_say(host: Host, base: BaseTree, tmp_path: Path) -> None:
     printed = {
         "error": json.loads(host.run("show", "1", "--json", check=1).stdout),
         "dry-run": host.json("pkg-add", "foo", "--dry-run"),
@@ -44,7 +44,11 @@ def test_what_a_host_prints_and_records_is_as_they_say(host: Host, base: BaseTre
     host.ok("undo", "2")
     host.ok("rollback", "2")
     host.ok("cleanup", "-b", "-m")
-    host.ok("audit", "checkpoint")
+    signed = host.json("audit", "checkpoint")
+    proof = tmp_path / "proof"
+    proof.write_text(host.ok("audit", "prove", "--event", "1").stdout)
+    host.ok("audit", "prove", "--event", "1", "--output", tmp_path)
+    proved = ("--proof", proof, "--record", tmp_path / "1.record", "--key", signed["key"])
     host.admin("deploy", f"--os={host.stateroot}", f"test:{BRANCH}")
     printed |= {
         "doctor": json.loads(host.run("doctor", "--json", check=3).stdout),
@@ -55,7 +59,10 @@ def test_what_a_host_prints_and_records_is_as_they_say(host: Host, base: BaseTre
         "blame": host.json("blame", "--as-of", "2"),
         "audit-log": host.json("audit", "log"),
         "audit-verify": host.json("audit", "verify"),
+        "audit-checkpoint": signed,
         "audit-prove": host.json("audit", "prove", "2"),
+        "audit-prove-from": host.json("audit", "prove", "--from", "3"),
+        "audit-verify-proof": host.json("audit", "verify", *proved),
     }
     assert {*printed} == {path.stem for path in SCHEMAS.glob("*.json")} - {"event"}
     for name, document in printed.items():

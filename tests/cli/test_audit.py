@@ -8,10 +8,12 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -119,6 +121,39 @@ def test_a_checkpoint_is_printed_kept_and_checked(desk: Desk, tmp_path: Path) ->
     assert "All is well" in desk.run("verify", "--checkpoint", tmp_path / "old").stdout
     key = desk.run("checkpoint", "--print-key").stdout.strip()
     assert key == desk.path.with_name("signing.vkey").read_text().strip()
+
+
+def test_checkpoints_and_proofs_are_told_as_json_too(desk: Desk, tmp_path: Path) -> None:
+    """Regression: `verify --proof`, `prove --from` and `prove --output` printed text in spite of --json."""
+
+    def told(*words: object, check: int = 0) -> Any:
+        return json.loads(desk.run(*words, "--json", check=check).stdout)
+
+    first = told("checkpoint")
+    assert first["checkpoint"].split("\n")[:2] == [first["origin"], "6"]
+    assert b64decode(first["checkpoint"].split("\n")[2]).hex() == first["root_hash"]
+    assert (first["events"], first["old"]) == (6, None)
+    (tmp_path / "old").write_text(first["checkpoint"])
+    desk.append()
+    held = told("checkpoint", "--check", tmp_path / "old")
+    assert (held["events"], held["old"], held["checkpoint"]) == (8, 6, None)
+    assert held["root_hash"] != first["root_hash"]
+    assert (
+        told("checkpoint", "--print-key")["key"]
+        == first["key"]
+        == desk.path.with_name("signing.vkey").read_text().strip()
+    )
+    extension = told("prove", "--from", tmp_path / "old")
+    assert (extension["old"], extension["events"]) == (6, 8)
+    assert extension["proof"] == desk.run("prove", "--from", "6").stdout
+    (tmp_path / "extension").write_text(extension["proof"])
+    proof = ("--proof", tmp_path / "extension", "--checkpoint", tmp_path / "old", "--key", first["key"])
+    assert told("verify", *proof) == {"origin": first["origin"], "events": 8, "position": None, "old": 6}
+    assert [each["position"] for each in told("prove", "4", "--output", tmp_path)] == [7, 8]
+    proof = ("--proof", tmp_path / "8.tlog-proof", "--record", tmp_path / "8.record", "--key", first["key"])
+    assert told("verify", *proof) == {"origin": first["origin"], "events": 8, "position": 8, "old": None}
+    (tmp_path / "8.record").write_text("{}")
+    assert told("verify", *proof, check=3)["error"]["kind"] == "proof-refused"
 
 
 def test_a_journal_that_does_not_go_on_from_a_kept_checkpoint_is_told_with_exit_code_3(
