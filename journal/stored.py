@@ -67,6 +67,11 @@ class Stored:
         return self._number("SELECT size FROM head") if self.schema_version >= SINCE_CHECKPOINTS else 0
 
     @property
+    def heads(self) -> int:
+        """How many signed heads are stored where there is one at most."""
+        return self._number("SELECT count(*) FROM head") if self.schema_version >= SINCE_CHECKPOINTS else 0
+
+    @property
     def rows(self) -> int:
         """Number of the last row of the table of events, whatever it says."""
         return self._number("SELECT max(rowid) FROM events")
@@ -116,14 +121,18 @@ class Stored:
             return search.wrongly_searched(self.path, events)
 
     def stored_records(self, after: int, until: int) -> list[bytes]:
-        """The records, in UTF-8, of the rows after < rowid <= until, in the order in which they were stored."""
-        return self._column("SELECT CAST(record AS BLOB) FROM events WHERE rowid > ? AND rowid <= ?", after, until)
+        """The records, in UTF-8, of the rows after < rowid <= until, in the order in which they were stored.
+
+        A record that is no text is left out: the views can't read it.
+        """
+        condition = "rowid > ? AND rowid <= ? AND typeof(record) = 'text'"
+        return self._column(f"SELECT CAST(record AS BLOB) FROM events WHERE {condition}", after, until)
 
     def every_record(self) -> Iterator[tuple[int, bytes]]:
-        """Row and record, in UTF-8, of all events, in the order in which they were stored."""
+        """Row and record, in UTF-8, of all events, in the order in which they were stored; b"" where it is no text."""
         with told_as_errors(self.path):
             for row, record in self._connection.execute(
-                "SELECT rowid, CAST(record AS BLOB) FROM events ORDER BY rowid"
+                "SELECT rowid, CASE typeof(record) WHEN 'text' THEN CAST(record AS BLOB) END FROM events ORDER BY rowid"
             ):
                 yield row, record or b""
 

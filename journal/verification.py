@@ -1,21 +1,20 @@
-"""Checking a journal against itself: schema, sequence, hashes, tree, and the checkpoints that were made of it.
+"""Checking a journal against itself: schema, sequence, hashes and tree.
 
 Each step leans on the one before: records are compared with the stored leaf hashes, those with the tree above them, and
-the tree with what was signed. So one altered record is one finding, and whoever has hashed anew what he altered is met
-by the signature.
+the tree with what was signed (`journal.head_verification`). So one altered record is one finding, and whoever has
+hashed anew what he altered is met by the signature.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 
 from journal import merkle
-from journal.checkpoints import check_extended, check_signed, parse_checkpoint
-from journal.errors import AnotherHistory, AnotherLog, HistoryTruncated, LayerError, SearchDamaged
-from journal.notes import VerifierKey
+from journal.errors import SearchDamaged
+from journal.findings import Finding, worded
 from journal.reader import Reader
 from journal.stored import POSITIONS
 
@@ -25,15 +24,6 @@ BLOCK = 1 << BLOCK_LEVEL
 
 FULL_INDEXES = ("events_position", "events_event_id", "events_transaction", "events_transaction_uuid")
 """Indexes that every event is in."""
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that is not as it should be. kind: what, for scripts. position, transaction: of the first event."""
-
-    kind: str
-    message: str
-    position: int | None = None
-    transaction: int | None = None
 
 
 class OutOfOrder(Exception):
@@ -84,7 +74,7 @@ def check_integrity(journal: Reader, events: int) -> Iterator[Finding]:
         try:
             for first, last, transaction in journal.wrongly_searched(events):
                 what = "its record says" if first == last else "their records say"
-                message = f"What the search has of {_events(first, last).lower()} is not what {what}"
+                message = f"What the search has of {worded(first, last).lower()} is not what {what}"
                 yield Finding("search", message, first, transaction)
         except SearchDamaged as error:
             yield Finding("search", error.message)
@@ -202,60 +192,6 @@ def check_surplus(journal: Reader, events: int, nodes: Mapping[int, int]) -> Ite
             yield Finding("tree", f"Node ({level}, {last}) of the tree is over events that are not there", events + 1)
 
 
-def check_checkpoints(
-    journal: Reader, events: int, notes: Iterable[tuple[str, str]], key: VerifierKey | None
-) -> Iterator[Finding]:
-    """Checkpoints that were made of the journal against its tree.
-
-    notes: where each is kept, and its text. key: what they are signed with; None checks no signature.
-    """
-    checkpoints = []
-    cut, another = 0, False
-    for place, text in notes:
-        try:
-            checkpoint = parse_checkpoint(text)
-            if key:
-                check_signed(checkpoint, key)
-        except AnotherLog as error:
-            if not another:  # one says it all
-                yield Finding(error.id, f"{place}: {error.message}", 1)
-            another = True
-        except LayerError as error:
-            yield Finding(error.id, f"{place}: {error.message}")
-        else:
-            checkpoints.append(checkpoint)
-    good, wrong = 0, False
-    for checkpoint in sorted(checkpoints, key=lambda each: each.size):
-        try:
-            check_extended(checkpoint, events, journal.node)
-            good = checkpoint.size
-        except HistoryTruncated:
-            cut = checkpoint.size
-        except AnotherHistory:
-            if not wrong:  # all later ones are wrong as well
-                yield _rewritten(journal, good, checkpoint.size)
-            wrong = True
-    if cut:
-        was = "was signed and is" if cut == events + 1 else "were signed and are"
-        yield Finding("truncated", f"{_events(events + 1, cut)} {was} missing", events + 1)
-
-
-def check_head(
-    origin: str | None, events: int, head: str | None, signed: int, key: VerifierKey | None
-) -> Iterator[Finding]:
-    """That the head is signed, by the key of this log, where there is a key.
-
-    origin: name of the log. head: the signed head, over `signed` events.
-    """
-    if key is None:
-        if head is not None:
-            yield Finding("no-key", "The heads are signed, and the key to check them with is not beside the journal")
-    elif origin is not None and key.name != origin:
-        yield Finding("another-log", f"The key is of the log {key.name}; this journal is {origin}", 1)
-    elif signed < events:
-        yield Finding("unsigned", f"{_events(signed + 1, events)} came without the head being signed", signed + 1)
-
-
 def _compare(
     journal: Reader, level: int, first: int, computed: list[bytes], records: Sequence[bytes] = ()
 ) -> Generator[Finding, None, list[bytes]]:
@@ -267,7 +203,7 @@ def _compare(
         stored = known.get(index)
         if stored == digest:
             continue
-        covered = _events((index << level) + 1, (index + 1) << level)
+        covered = worded((index << level) + 1, (index + 1) << level)
         if stored is not None and len(stored) != merkle.HASH_SIZE:
             known[index] = digest
             yield Finding("tree", f"The hash over {covered.lower()} is not 32 bytes long", (index << level) + 1)
@@ -290,7 +226,7 @@ def _place(record: bytes) -> _Place | None:
 
 
 def _missing(first: int, last: int) -> Finding:
-    return Finding("missing", f"{_events(first, last)} {'is' if first == last else 'are'} missing", first)
+    return Finding("missing", f"{worded(first, last)} {'is' if first == last else 'are'} missing", first)
 
 
 def _altered(position: int, transaction: int | None, hashed: bool) -> Finding:
@@ -301,21 +237,9 @@ def _altered(position: int, transaction: int | None, hashed: bool) -> Finding:
     return Finding("inserted", f"Event {position} has no hash: layer did not append it", position, transaction)
 
 
-def _rewritten(journal: Reader, good: int, wrong: int) -> Finding:
-    """What is known of a history that was altered and hashed anew: between which two signed heads it was."""
-    first, last = journal.transactions_by(good + 1), journal.transactions_by(wrong)
-    which = f"transaction {first}" if first == last else f"transactions {first} to {last}"
-    message = f"{_events(good + 1, wrong)} (of {which}) are not those that were signed"
-    return Finding("rewritten", message, good + 1, first)
-
-
 def _gaps(positions: Sequence[int], last: int) -> Iterator[tuple[int, int]]:
     expected = 1
     for position in (*positions, last + 1):
         if position > expected:
             yield expected, position - 1
         expected = position + 1
-
-
-def _events(first: int, last: int) -> str:
-    return f"Event {first}" if first == last else f"Events {first} to {last}"

@@ -12,11 +12,12 @@ from typing import TypeVar
 
 import msgspec
 
-from journal import keys, verification
+from journal import head_verification, keys, verification
 from journal.errors import JournalAltered, KeyUnusable, LayerError
+from journal.findings import Finding
 from journal.notes import VerifierKey
 from journal.store import Journal
-from journal.verification import BLOCK, BLOCK_LEVEL, Finding, OutOfOrder
+from journal.verification import BLOCK, BLOCK_LEVEL, OutOfOrder
 from layering.parallel import processors, spread
 from projections.points import SNAPSHOT
 from projections.verification import SnapshotCheck, surplus
@@ -81,9 +82,10 @@ def verify(
 
     def checkpoints() -> list[Finding]:
         with closing(Journal.open(path)) as opened:
-            return list(_told(verification.check_checkpoints(opened, events, notes, key)))
+            return list(_told(head_verification.check_checkpoints(opened, events, notes, key)))
 
     findings += _told(_check_events(journal, events, nodes, checkpoints, in_place=rows == events and not ahead))
+    findings += _told(head_verification.check_heads(journal))
     findings += of_no_events
     findings += unusable
     if not without_key:  # that is told already
@@ -137,7 +139,7 @@ def _check_events(
 def _check_head(
     journal: Journal, events: int, head: str | None, signed: int, key: VerifierKey | None
 ) -> Iterator[Finding]:
-    yield from verification.check_head(journal.origin, events, head, signed, key)
+    yield from head_verification.check_head(journal.origin, events, head, signed, key)
 
 
 def _spread(path: Path, events: int, others: Sequence[Check]) -> tuple[list[list[Finding]], list[list[Finding]]]:

@@ -8,8 +8,9 @@ import msgspec
 
 from journal.codec import decode, decode_facts
 from journal.errors import LayerError
+from journal.findings import Finding
 from journal.reader import Reader
-from journal.verification import Finding, blocks
+from journal.verification import blocks
 from projections.host import NOTHING, Projection, apply, fold
 from projections.points import SNAPSHOT
 

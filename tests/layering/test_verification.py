@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from journal import errors, heads, merkle, search
+from journal import errors, head_verification, heads, merkle, search
 from journal import verification as journal_verification
 from journal.events import RequestsChanged, TransactionCommitted, TransactionStarted
+from journal.findings import Finding
 from journal.schema import migrate
 from journal.store import Journal
 from journal.values import Request
-from journal.verification import Finding
 from layering import verification
 from layering.verification import verify
 from projections.host import fold
@@ -731,8 +731,12 @@ def test_what_is_appended_while_it_is_checked_is_no_finding(path: Path, monkeypa
 
         return after_an_append
 
-    for step in ("check_records", "check_surplus", "check_index", "check_checkpoints", "check_head"):
-        monkeypatch.setattr(journal_verification, step, meanwhile(getattr(journal_verification, step)))
+    for module, steps in (
+        (journal_verification, ("check_records", "check_surplus", "check_index")),
+        (head_verification, ("check_checkpoints", "check_head")),
+    ):
+        for step in steps:
+            monkeypatch.setattr(module, step, meanwhile(getattr(module, step)))
     assert found(path) == []
     assert Journal.open(path).transactions == TRANSACTIONS + 4 + len(journal_verification.FULL_INDEXES)
 
@@ -922,3 +926,26 @@ def test_a_record_that_is_null_is_named(path: Path) -> None:
         connection.execute("UPDATE events SET record = NULL WHERE position = 5")
         connection.execute("UPDATE nodes SET hash = NULL WHERE level = 1 AND idx = 4")
     assert {("corrupt", 5, None), ("missing", 5, None)} <= {*found(path)}
+
+
+def test_a_record_that_is_stored_as_no_text_is_named(path: Path, ways: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bytes are the ones that were hashed, and no view can read them."""
+    monkeypatch.setattr(verification, "_DEEP_AT_MOST", 0)
+    with tampering(path) as connection:
+        (strict,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'events'").fetchone()
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'events'")
+    with tampering(path) as connection:
+        connection.execute("UPDATE events SET record = CAST(record AS BLOB) WHERE position = 5")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'events'", (strict,))
+    assert found(path) == [("corrupt", 5, None), ("missing", 5, None)]
+
+
+def test_a_second_signed_head_is_found(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "_DEEP_AT_MOST", 0)
+    with tampering(path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("INSERT INTO head (id, note) SELECT 2, note FROM head")
+    assert found(path) == [("schema", None, None)]
+    assert [each.message for each in verify(path).findings] == ["The table head has 2 rows: layer writes one"]
