@@ -16,7 +16,8 @@ from cli.reading import journal_path, osname
 from journal.store import Journal
 
 if TYPE_CHECKING:
-    from layering.host import Decide, Host, Result
+    from layering.host import Decide, Host
+    from layering.result import Result
     from layering.transaction import Invocation
 
 Command = Callable[..., Any]

@@ -16,7 +16,7 @@ from projections.transactions import changes_of
 
 if TYPE_CHECKING:
     from journal.values import Context
-    from layering.host import Result
+    from layering.result import Result
     from layering.transaction import Invocation
 
 

@@ -15,7 +15,7 @@ import click
 
 from cli.paths import GivenPath
 from journal.credentials import without_credentials
-from journal.errors import LayerError, as_root
+from journal.errors import LayerError, SystemFailed
 from layering.version import VERSION
 
 COMMANDS = {
@@ -226,8 +226,7 @@ def _reason(error: Exception) -> tuple[str, str, str | None]:
     if isinstance(error.__cause__, KeyboardInterrupt):  # Python wraps what comes while a class is being made
         return "cancelled", "Cancelled", None
     if isinstance(error, OSError):
-        message = ": ".join(str(each) for each in (error.filename, error.strerror or error) if each)
-        return "system-error", message, as_root() if isinstance(error, PermissionError) else None
+        return _reason(SystemFailed.by(error))
     message = f"internal error: {type(error).__name__}: {error}"
     return "internal-error", message, "LAYER_DEBUG=1 shows where. Please report it."
 

@@ -18,7 +18,7 @@ from journal.events import (
     TransactionPinned,
     TransactionUnpinned,
 )
-from layering.host import Result
+from layering.result import Result
 from projections.host import names
 
 _THOUSAND = 1000

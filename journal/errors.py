@@ -1,6 +1,7 @@
 """The root of the tree of errors, and the journal's own branch.
 
 LayerError                       exit 1
+├── SystemFailed                 what the system says, where nothing says more of it
 ├── journal.errors.JournalError
 │   ├── JournalCorrupt           not readable as SQLite, or a record that cannot be decoded
 │   ├── JournalAltered           what it says is not what was recorded in it
@@ -54,6 +55,18 @@ class LayerError(Exception):
         super().__init__(self.message)
         self.hint = hint
         self.transaction: int | None = None
+
+
+class SystemFailed(LayerError):
+    """What the system refused or could not do, where nothing says more of it."""
+
+    id = "system-error"
+
+    @classmethod
+    def by(cls, error: OSError) -> SystemFailed:
+        """What the system said, and of which file."""
+        message = ": ".join(str(each) for each in (error.filename, error.strerror or error) if each)
+        return cls(message, hint=as_root() if isinstance(error, PermissionError) else None)
 
 
 class JournalError(LayerError):

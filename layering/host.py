@@ -13,16 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
+from gi.repository import GLib
 
-from journal.errors import LayerError
+from journal.errors import LayerError, SystemFailed
 from journal.events import (
-    OUTCOMES,
-    JournalReplayed,
     Payload,
     TransactionCommitted,
     TransactionInterrupted,
     TransactionPrepared,
-    TransactionStarted,
     TransactionUnchanged,
 )
 from journal.identifiers import Clock, system_clock
@@ -30,12 +28,13 @@ from journal.store import Journal
 from journal.values import Context
 from layering import layers, stateroot, sync
 from layering.decision import Decision
-from layering.errors import Cancelled
+from layering.errors import Cancelled, SysrootError
 from layering.fetching import fetch
 from layering.logs import log
 from layering.plan import after, needs_deployment
 from layering.progress import Progress, Silent
 from layering.resolver import Resolver
+from layering.result import Result, as_recorded
 from layering.sysroot import Sysroot
 from layering.transaction import Invocation, Recorder, outcome_of
 from layering.upkeep import Upkeep
@@ -48,7 +47,6 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - shm_overview(7); TemporaryDirectory m
 """Where copies of the base's rpmdb are worked on: what is not on the disk need not be flushed with the objects."""
 
 _DONE = ("committed", "unchanged")
-_BRACKET = (TransactionStarted, JournalReplayed, TransactionPrepared, *OUTCOMES)
 
 Decide = Callable[[Work], Decision | Upkeep]
 """What a verb does: look at the state, and decide where the host should be, or what to do with it as it is."""
@@ -61,23 +59,6 @@ class Options(msgspec.Struct, frozen=True):
     download_only: bool = False
     cacheonly: bool = False
     scripts: str = "run"
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What came of a changing verb. transaction: None for a dry run, which is not recorded.
-
-    changes: the events that it recorded, or would have. staged: whether the deployment waits for the next boot.
-    notes: what the administrator should hear of, one sentence each.
-    """
-
-    before: HostState
-    state: HostState
-    changes: tuple[Payload, ...]
-    transaction: Transaction | None
-    message: str | None = None
-    notes: tuple[str, ...] = ()
-    staged: bool = False
-    deployed: bool = False
 
 
 @dataclass
@@ -168,9 +149,10 @@ class Host:
                     with self._work(state, recorder.journal, options) as work:
                         result = self._decide_and_deploy(work, decide, options, recorder, uuid)
                 points.keep_snapshot(recorder.journal, points.at(recorder.journal))
-                return result or _as_recorded(recorder.journal, uuid, state)
-        except LayerError as error:
-            if uuid is None:
+                return result or as_recorded(recorder.journal, uuid, state)
+        except (LayerError, GLib.Error, OSError) as raised:
+            error = _foreseen(raised)
+            if uuid is None and isinstance(error, LayerError):
                 # It did not get as far as the lock, or could not be brought in line with the host.
                 self.commit_point()
                 with contextlib.suppress(LayerError):
@@ -179,7 +161,7 @@ class Host:
                     started = recorder.started(invocation, before)
                     events = recorder.record(recorder.new_transaction(), started, outcome_of(error))
                     error.transaction = events[0].transaction
-            raise
+            raise error from _cause(raised, error)
 
     def _decide_and_deploy(self, work: Work, decide: Decide, options: Options, recorder: Recorder, uuid: str) -> Result:
         state = work.state
@@ -246,9 +228,7 @@ class Host:
             yield
         except BaseException as raised:
             self.commit_point()
-            # Python wraps what comes while a class is being made.
-            cancelled = isinstance(raised, KeyboardInterrupt) or isinstance(raised.__cause__, KeyboardInterrupt)
-            error = Cancelled("Cancelled") if cancelled else raised
+            error = _foreseen(raised)
             happened = False
             # The journal may be what failed: then the next command finds this transaction open, and recovers it.
             with contextlib.suppress(LayerError):
@@ -261,11 +241,11 @@ class Host:
                     happened = recorder.told(uuid).outcome in _DONE
                 if isinstance(error, LayerError):
                     error.transaction = number
-            if happened and cancelled:
+            if happened and isinstance(error, Cancelled):
                 return
             if happened and isinstance(error, LayerError):
                 error.message = f"The change is in place, but: {error.message}"
-            raise error from raised.__cause__
+            raise error from _cause(raised, error)
 
     def _recovery(self, recorder: Recorder, uuid: str) -> TransactionCommitted | TransactionInterrupted | None:
         """How a transaction in which something went wrong ended, by the deployments; None where that is recorded."""
@@ -292,19 +272,14 @@ class Host:
                 yield work
 
 
-def _as_recorded(journal: Journal, uuid: str, before: HostState) -> Result:
-    """The result of a transaction, from what the journal has of it."""
-    told = points.events_of(journal, journal.number_of(uuid) or 0)
-    payloads = [event.payload for event in told]
-    changes = tuple(dict.fromkeys(each for each in payloads if not isinstance(each, _BRACKET)))
-    prepared = next((each for each in payloads if isinstance(each, TransactionPrepared)), None)
-    transaction = tell(told)
-    return Result(
-        before,
-        after(before, changes),
-        changes,
-        transaction,
-        message=transaction.note,
-        staged=prepared is not None and prepared.staged,
-        deployed=prepared is not None,
-    )
+def _foreseen(error: BaseException) -> BaseException:
+    """As an error of layer's, where an interrupt, libostree or the system is what went wrong."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+        return Cancelled("Cancelled")  # Python wraps what comes while a class is being made
+    if isinstance(error, GLib.Error):
+        return SysrootError(f"libostree failed: {error.message}")
+    return SystemFailed.by(error) if isinstance(error, OSError) else error
+
+
+def _cause(raised: BaseException, error: BaseException) -> BaseException | None:
+    return raised.__cause__ if error is raised else raised

@@ -148,9 +148,13 @@ class Sysroot:
             self._sysroot.prepare_cleanup(None)
 
     def hold(self, commits: dict[str, str]) -> None:
-        """Keep commits from being pruned: refs of our own, name (below `layer/`) to commit."""
+        """Keep commits from being pruned: refs of our own, name (below `layer/`) to commit.
+
+        Raises:
+            SysrootError: a ref can't be written.
+        """
         for name, commit in commits.items():
-            self.repo.set_ref_immediate(None, REF_PREFIX + name, commit, None)
+            self._set_ref(name, commit)
 
     def refs(self) -> dict[str, str]:
         """The refs that `hold` made, name (below `layer/`) to commit."""
@@ -158,9 +162,13 @@ class Sysroot:
         return {str(name).removeprefix(REF_PREFIX): str(commit) for name, commit in refs.items()}
 
     def let_go(self, names: Iterable[str]) -> None:
-        """Drop refs that `hold` made."""
+        """Drop refs that `hold` made.
+
+        Raises:
+            SysrootError: a ref can't be removed.
+        """
         for name in names:
-            self.repo.set_ref_immediate(None, REF_PREFIX + name, None, None)
+            self._set_ref(name, None)
 
     @property
     def deployed_commits(self) -> frozenset[str]:
@@ -221,6 +229,12 @@ class Sysroot:
     def has_commit(self, commit: str) -> bool:
         """Whether the commit and all of its tree are in the repository."""
         return is_whole(self.repo, commit)
+
+    def _set_ref(self, name: str, commit: str | None) -> None:
+        try:
+            self.repo.set_ref_immediate(None, REF_PREFIX + name, commit, None)
+        except GLib.Error as error:
+            raise SysrootError(f"The ref {REF_PREFIX}{name} can't be written: {error.message}") from error
 
     def _own(self) -> list[OSTree.Deployment]:
         return [each for each in self._sysroot.get_deployments() if each.get_osname() == self.osname]
