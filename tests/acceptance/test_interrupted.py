@@ -47,7 +47,7 @@ def disturbed(
 
     disturbance: `CALL:signal=INT` or `CALL:error=EIO`, see strace(1).
     """
-    number = 1
+    number = STRIDE
     call = disturbance.partition(":")[0]
     # With BPF strace sees no other calls, which is five times as fast; but then it sends no signals.
     strace = ("strace",) if "signal" in disturbance else ("strace", "-f", "--seccomp-bpf")
