@@ -172,6 +172,12 @@ def _unlocked(sysroot: Sysroot) -> Iterator[Problem]:
 
 
 def _cache(cache: PackageCache) -> Iterator[Problem]:
+    if reason := cache.unusable():
+        yield Problem(
+            "cache-damaged",
+            f"The package cache {cache.path} can't be opened: {reason}",
+            "It is made anew when a package is layered; deleting it loses nothing.",
+        )
     for nevra, reason in cache.damaged():
         yield Problem(
             "cache-damaged",

@@ -50,7 +50,7 @@ def cache_path(sysroot: Path) -> Path:
 
 
 class PackageCache:
-    """The cache at `path`; it is made when the first package is imported."""
+    """The cache at `path`; it is made when the first package is imported, anew where it can't be opened any more."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -136,6 +136,14 @@ class PackageCache:
         """All that is in the cache."""
         found = (load_package(self._repo, ref, None) for ref in self._refs())
         return sorted(cached.package for cached in found if cached is not None)
+
+    def unusable(self) -> str | None:
+        """Why the cache that is there can't be opened; None where it can, or where there is none."""
+        try:
+            self._open()
+        except GLib.Error as error:
+            return str(error.message)
+        return None
 
     def damaged(self) -> Iterator[tuple[str, str]]:
         """NEVRA (or branch) of each package that is not whole, and what is wrong with it. Reads every object."""
@@ -229,7 +237,7 @@ class PackageCache:
 
     @property
     def _exists(self) -> bool:
-        return (self.path / "config").exists()
+        return self._found is not None
 
     def _refs(self, prefix: str = REF_PREFIX) -> list[str]:
         """The branches below a prefix, sorted; none where there is no cache yet."""
@@ -243,17 +251,31 @@ class PackageCache:
         _, _, objects, freed = self._repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, KEPT - 1)
         return int(objects), int(freed)
 
+    def _open(self) -> OSTree.Repo | None:
+        if not (self.path / "config").exists():
+            return None
+        repo = OSTree.Repo.new(Gio.File.new_for_path(str(self.path)))
+        repo.open()
+        return repo
+
+    @cached_property
+    def _found(self) -> OSTree.Repo | None:
+        try:
+            return self._open()
+        except GLib.Error:  # losing a cache loses nothing
+            return None
+
     @cached_property
     def _repo(self) -> OSTree.Repo:
-        repo = OSTree.Repo.new(Gio.File.new_for_path(str(self.path)))
-        if not self._exists:
+        repo = self._found
+        if repo is None:
             # What is laid is out of reach of users: a setuid file is in force on a deployment, not in a cache.
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.parent.chmod(0o700)
             shutil.rmtree(self.path, ignore_errors=True)
+            repo = OSTree.Repo.new(Gio.File.new_for_path(str(self.path)))
             repo.create(OSTree.RepoMode.BARE)
-        else:
-            repo.open()
+            self._found = repo
         repo.set_disable_fsync(True)
         return repo
 

@@ -157,8 +157,15 @@ class Sysroot:
             self._set_ref(name, commit)
 
     def refs(self) -> dict[str, str]:
-        """The refs that `hold` made, name (below `layer/`) to commit."""
-        _, refs = self.repo.list_refs_ext(REF_PREFIX.rstrip("/"), OSTree.RepoListRefsExtFlags.NONE)
+        """The refs that `hold` made, name (below `layer/`) to commit.
+
+        Raises:
+            SysrootError: they can't be read.
+        """
+        try:
+            _, refs = self.repo.list_refs_ext(REF_PREFIX.rstrip("/"), OSTree.RepoListRefsExtFlags.NONE)
+        except GLib.Error as error:
+            raise SysrootError(f"The refs below {REF_PREFIX} can't be read: {error.message}") from error
         return {str(name).removeprefix(REF_PREFIX): str(commit) for name, commit in refs.items()}
 
     def let_go(self, names: Iterable[str]) -> None:

@@ -66,7 +66,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     base = BaseTree(directory / "remote")
     base.commit(BRANCH, "1")
     repository = standard_repository(directory / "packages")
-    host = Host.install(directory / "sysroot", base.repo.as_uri())
+    host = Host.install(directory / "sysroot", base.repo)
     host.set_repo(repository.repo_file())
     yield Shared(directory, base, repository, host)
     host.remove()
@@ -102,7 +102,7 @@ def signing_key() -> Iterator[SigningKey]:
 @pytest.fixture
 def install_host(tmp_path: Path, base: BaseTree, hosts: list[Host]) -> InstallHost:
     def install(repo_file: str | None = None) -> Host:
-        host = Host.install(tmp_path / f"sysroot{len(hosts)}", base.repo.as_uri())
+        host = Host.install(tmp_path / f"sysroot{len(hosts)}", base.repo)
         hosts.append(host)
         if repo_file is not None:
             host.set_repo(repo_file)

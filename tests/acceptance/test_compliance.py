@@ -37,7 +37,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         key.sign(repository.directory / "foo-1.0-1.noarch.rpm")
         public = key.export(directory / "key.asc")
     repository.publish()
-    host = Host.install(directory / "sysroot", base.repo.as_uri())
+    host = Host.install(directory / "sysroot", base.repo)
     host.set_repo(repository.repo_file(gpgcheck=True, gpgkey=public))
     sudo = {"SUDO_USER": "anna"}
     host.run("pkg-add", "foo", "-m", "CHG-1042: needed for the audit", env=sudo, check=0)

@@ -75,7 +75,7 @@ def host(place: Path) -> Iterator[Host]:
     repository.publish()
     build_rpm(place, "mine", files={"/usr/share/mine": "mine\n"})
     build_rpm(place, "base-tool", files={"/usr/bin/base-tool": "#!/bin/sh\n", "/usr/share/base-tool/data": "base\n"})
-    host = Host.install(place / "sysroot", base.repo.as_uri())
+    host = Host.install(place / "sysroot", base.repo)
     host.set_repo(repository.repo_file())
     host.ok("pkg-add", "foo", place / f"{MINE}.rpm", "-m", "ticket 7")
     host.ok("pkg-add", "base-tool", "--allow-inactive")

@@ -41,7 +41,7 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
     directory = tmp_path_factory.mktemp("victim")
     tree = BaseTree(directory / "remote").with_files(BASE_LINKS)
     tree.commit(BRANCH, "1")
-    host = Host.install(directory / "sysroot", tree.repo.as_uri())
+    host = Host.install(directory / "sysroot", tree.repo)
     (directory / "canary").write_text("alive\n")
     host.ok("sync")
     yield Victim(host, around(host))

@@ -72,7 +72,7 @@ def layered(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) 
     platform = build_rpm(directory, "platform", provides=PLATFORM)
     base = BaseTree(directory / "remote").with_packages([platform])
     base.commit()
-    host = Host.install(directory / "sysroot", base.repo.as_uri())
+    host = Host.install(directory / "sysroot", base.repo)
     host.ok("pkg-add", built[0])
     yield host
     host.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -50,6 +51,26 @@ def test_any_part_of_the_cache_may_be_damaged(host: Host, repository: Repository
         assert host.read(f"/usr/{kind}/data") == f"the {kind}'s data\n"
         assert host.path(f"/usr/{kind}").stat().st_mode & 0o7777 == mode
     host.fsck()
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "no configuration", "directory"])
+def test_a_cache_that_cannot_be_opened_is_made_anew_by_what_layers(host: Host, damage: str) -> None:
+    """Regression: every verb ended with an internal error; for reading ones it is as if there were none."""
+    host.ok("pkg-add", "foo")
+    config = cache_of(host) / "config"
+    config.unlink()
+    if damage == "directory":
+        config.mkdir()
+    elif damage != "missing":
+        config.write_text("" if damage == "empty" else "[[[\n")
+    told = json.loads(host.run("doctor", "--json", check=0 if damage == "missing" else 3).stdout)
+    assert [each["kind"] for each in told] == ([] if damage == "missing" else ["cache-damaged"])
+    host.ok("pkg-add", "--dry-run", "bar")
+    host.ok("cleanup", "-b")
+    assert config.is_dir() == (damage == "directory")  # they write nothing there
+    host.ok("pkg-add", "bar")
+    assert host.json("doctor") == []
+    assert host.read("/usr/bin/foo")
 
 
 def test_the_cache_may_go_between_any_two_commands(host: Host, base: BaseTree, copy_host: CopyHost) -> None:

@@ -140,7 +140,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_script_that_fills_the_disk_fails_and_gives_the_room_back(
     base: BaseTree, repository: Repository, small_disk: Path
 ) -> None:
-    host = Host.install(small_disk / "sysroot", base.repo.as_uri())
+    host = Host.install(small_disk / "sysroot", base.repo)
     host.set_repo(repository.repo_file())
     repository.build("filler", files={}, scripts={"%post": f"cat /dev/zero > {PLACE}/zeros"})
     repository.publish()

@@ -184,7 +184,7 @@ def layered_disk(tmp_path: Path) -> Iterator[Path]:
 def test_where_no_overlay_can_be_made_it_is_said_before_anything_is_done(
     base: BaseTree, repository: Repository, layered_disk: Path
 ) -> None:
-    host = Host.install(layered_disk / "sysroot", base.repo.as_uri())
+    host = Host.install(layered_disk / "sysroot", base.repo)
     host.set_repo(repository.repo_file())
     publish(repository, "scripted", {"%post": ":"})
     with unchanged(host):

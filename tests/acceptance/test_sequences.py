@@ -122,7 +122,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     base, repository = BaseTree(directory / "remote"), standard_repository(directory / "packages")
     commit_base(base, repository, BRANCH, frozenset())
     commit_base(base, repository, DEVEL, frozenset({"baz"}))
-    host = Host.install(directory / "sysroot", base.repo.as_uri())
+    host = Host.install(directory / "sysroot", base.repo)
     host.set_repo(repository.repo_file())
     yield Ground(base, repository, host)
     host.remove()

@@ -28,7 +28,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     base.commit(BRANCH, "1")
     repository = Repository(place / "packages")
     repository.build("foo", files={"/usr/share/foo": "foo\n"})
-    host = Host.install(place / "sysroot", base.repo.as_uri())
+    host = Host.install(place / "sysroot", base.repo)
     host.set_repo(repository.publish().repo_file())
     host.ok("pkg-add", "foo")
     yield host
@@ -136,17 +136,11 @@ def test_an_argument_that_is_not_utf_8_is_a_usage_error(host: Host) -> None:
 
 
 def test_an_error_that_layer_does_not_foresee_is_a_document_as_well(host: Host) -> None:
-    config = host.repo / "extensions/layer/pkgcache/config"
-    kept = config.read_bytes()
-    config.unlink()
-    config.mkdir()
-    try:
-        result = host.run("doctor", "--json", check=1)
-    finally:
-        config.rmdir()
-        config.write_bytes(kept)
+    program = "import cli.main; import layering.diagnosis as module; module.diagnose = None; cli.main.main()"
+    command = [sys.executable, "-c", program, *host.command("doctor", "--json")[1:]]
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     error = json.loads(result.stdout)["error"]
-    assert error["kind"] == "internal-error"
+    assert (result.returncode, error["kind"]) == (1, "internal-error")
     assert f"error: {error['message']}\n" in result.stderr
 
 
