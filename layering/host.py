@@ -274,6 +274,8 @@ class Host:
 
 def _foreseen(error: BaseException) -> BaseException:
     """As an error of layer's, where an interrupt, libostree or the system is what went wrong."""
+    if isinstance(error, Cancelled):
+        return error
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
         return Cancelled("Cancelled")  # Python wraps what comes while a class is being made
     if isinstance(error, GLib.Error):
