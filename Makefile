@@ -13,6 +13,7 @@ setup: .venv/ready
 	/usr/bin/python3 -m venv --system-site-packages .venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PYTHON) -m compileall -q journal projections layering cli  # as installed; the environment may keep Python from it
 	.venv/bin/layer --version
 	touch $@
 

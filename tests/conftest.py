@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import settings
+
+# The product is started some thousands of times: let Python keep what it compiled, as where the product is installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long an example takes says nothing here: machines are shared, and what is measured is measured by `make bench`.
 settings.register_profile("layer", deadline=None)
