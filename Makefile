@@ -23,14 +23,14 @@ demo: setup
 test: setup
 	$(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
 
-# SIGKILL at every moment of a transaction, instead of the few that `make test` tries.
+# SIGKILL, Ctrl-C and a failing disk at every moment of a transaction, instead of the few that `make test` tries.
 faults: setup
-	LAYER_FAULTS=all $(PYTHON) -m pytest -n $(WORKERS) tests/acceptance/test_crash.py
+	LAYER_FAULTS=all $(PYTHON) -m pytest --timeout=0 -n $(WORKERS) tests/acceptance/test_crash.py tests/acceptance/test_interrupted.py
 
 # A host that boots, in QEMU without KVM; what the image is made of is kept in build/boot.
 boot-test: setup
 	packaging/system-packages boot
-	$(PYTHON) -m pytest tests/boot $(ARGS)
+	$(PYTHON) -m pytest --timeout=0 tests/boot $(ARGS)  # each step has its own limit there
 
 lint: setup
 	.venv/bin/ruff check

@@ -121,6 +121,8 @@ class Host:
             if options.dry_run:
                 return self._rehearse(decide, options)
             return self._perform(invocation, decide, options)
+        except (GLib.Error, OSError) as error:
+            raise _foreseen(error) from error
         finally:
             self.progress.done()
 
