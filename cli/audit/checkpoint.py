@@ -54,13 +54,12 @@ def command(
         heads.check_kept(journal, kept, key)
         told = f"The journal goes on from the checkpoint: {kept.size} events then, {journal.position} now.\n"
     elif print_key:
-        key = heads.verifier_of(journal)
-        told = f"{key}\n"
+        told = f"{heads.verifier_of(journal)}\n"
     else:
         checkpoint, code = _signed(journal, witnesses, witness_keys)
-        key = heads.verifier_of(journal)
         told = str(checkpoint)
     if as_json:
+        key = key or heads.verifier_of(journal)
         size = checkpoint.size if checkpoint else journal.position
         root = journal.root_hash_at(size).hex()
         note = str(checkpoint) if checkpoint else None
