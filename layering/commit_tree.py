@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import BinaryIO
 
 import gi
@@ -79,6 +82,28 @@ def is_whole(repo: OSTree.Repo, commit: str) -> bool:
     except GLib.Error:
         return False
     return not state & OSTree.RepoCommitState.PARTIAL
+
+
+@contextmanager
+def coming(repo: OSTree.Repo, commit: str) -> Iterator[None]:
+    """Around the end of the transaction in which a commit was written: until then it is marked as partial.
+
+    libostree moves a transaction's objects into the repository one by one. Cut off in the middle of that, a commit
+    that lacks some of its tree would be taken for a whole one.
+    """
+    path = Path(repo.get_path().get_path()) / "objects" / commit[:2] / f"{commit[2:]}.commit"
+    if path.exists() and is_whole(repo, commit):
+        yield
+        return
+    repo.mark_commit_partial(commit, True)
+    try:
+        yield
+    except BaseException:
+        if not path.exists():
+            with suppress(GLib.Error):
+                repo.mark_commit_partial(commit, False)
+        raise
+    repo.mark_commit_partial(commit, False)
 
 
 def text_in(metadata: GLib.Variant, key: str) -> str | None:

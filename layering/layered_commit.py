@@ -21,7 +21,7 @@ from layering.base_facts import BaseFacts, base_facts  # noqa: E402
 from layering.base_labels import relabel_base  # noqa: E402
 from layering.base_scripts import base_of  # noqa: E402
 from layering.cached_package import CachedPackage  # noqa: E402
-from layering.commit_tree import text_in  # noqa: E402
+from layering.commit_tree import coming, text_in  # noqa: E402
 from layering.errors import BaseError, LayeringError, ScriptsRefused  # noqa: E402
 from layering.graft import graft  # noqa: E402
 from layering.labels import UNLABELLED, Labels  # noqa: E402
@@ -134,7 +134,8 @@ def compose(
                 labels=labels,
                 relabel=labelled,
             )
-        repo.commit_transaction()
+        with coming(repo, composed.commit):
+            repo.commit_transaction()
     except (GLib.Error, OSError) as error:
         repo.abort_transaction()
         reason = error.message if isinstance(error, GLib.Error) else error

@@ -97,3 +97,22 @@ def test_what_is_told_when_the_disk_fails_is_what_happened(layered: Host, copy_h
         assert (last["outcome"] == "committed" and last["requested"] == ["baz", "foo"]) == happened, str(last)
         told.add((happened, result.exit))
     assert told >= {(False, 1), (True, 1)}
+
+
+def test_a_layer_that_came_to_the_disk_in_part_is_not_taken_for_a_whole_one(
+    layered: Host, copy_host: CopyHost, trace: Path
+) -> None:
+    """Regression: going back to it a second time deployed it, and failed for what it lacks."""
+    past = copy_host(layered)
+    past.ok("pkg-add", "foo")
+    number, commit = past.last()["transaction"], past.commit_of()
+    past.ok("pkg-delete", "foo")
+    past.ok("cleanup", "-r")
+    past.ok("cleanup", "-b", "--keep", "1")
+    failed = 0
+    for host, result in disturbed(past, copy_host, trace, "renameat:error=ENOSPC", "rollback", str(number)):
+        failed += result.exit
+        host.fsck()
+        host.ok("rollback", str(number), "--idempotent")
+        assert host.commit_of() == commit
+    assert failed
