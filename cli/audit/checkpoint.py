@@ -59,7 +59,7 @@ def command(
         checkpoint, code = _signed(journal, witnesses, witness_keys)
         told = str(checkpoint)
     if as_json:
-        key = key or heads.verifier_of(journal)
+        key = key if key and kept else heads.verifier_of(journal)  # --key goes with --check
         size = checkpoint.size if checkpoint else journal.position
         root = journal.root_hash_at(size).hex()
         note = str(checkpoint) if checkpoint else None

@@ -143,6 +143,10 @@ def test_checkpoints_and_proofs_are_told_as_json_too(desk: Desk, tmp_path: Path)
         == first["key"]
         == desk.path.with_name("signing.vkey").read_text().strip()
     )
+    other = Desk(tmp_path / "other/journal.db")
+    others = other.run("checkpoint").stdout and other.path.with_name("signing.vkey")
+    signed = told("checkpoint", "--key", others)
+    assert (signed["origin"], signed["key"]) == (first["origin"], first["key"])
     extension = told("prove", "--from", tmp_path / "old")
     assert (extension["old"], extension["events"]) == (6, 8)
     assert extension["proof"] == desk.run("prove", "--from", "6").stdout
